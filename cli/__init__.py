@@ -1,0 +1,1 @@
+"""The `armillary` command: the one place where every other package is put together."""

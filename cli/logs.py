@@ -1,0 +1,114 @@
+"""`armillary logs`: what a deployment's units printed, through the API, once or as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from rich.text import Text
+
+from cli import completion
+from cli.client import Client
+from cli.errors import NotFound, Unreachable
+from cli.names import DeploymentName, deployment_name
+from cli.output import Format, console, show
+from cli.session import HomeOption, OutputOption, asking
+
+_FOLLOW_SECONDS = 0.5
+_LINES_MAX = 1000  # of each unit at once: following loses lines only when more come within half a second
+
+Lines = Sequence[str]
+
+
+def logs(
+    name: Annotated[
+        str, typer.Argument(metavar="WORKSPACE/NAME", autocompletion=completion.deployments, help="Whose logs.")
+    ],
+    *,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option("-c", "--unit", help="Only this unit, for example scheduler. May be repeated."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", help="How many of the last lines of each.", min=1, max=_LINES_MAX)
+    ] = 100,
+    output: OutputOption = Format.TABLE,
+    home: HomeOption = None,
+) -> None:
+    """Show what a deployment's units printed last."""
+    whose = deployment_name(name)
+
+    async def ask(api: Client) -> dict[str, list[str]]:
+        units = await _chosen(api, whose, unit)
+        if follow:
+            await _follow(api, whose, units, lines)
+        return {one: await tail(api, whose, one, lines) for one in units}
+
+    found = asking(home, ask)
+    if output is Format.TABLE:
+        printer = _printer(list(found))
+        for one, told in found.items():
+            for line in told:
+                printer(one, line)
+    else:
+        show(found, output, rows=(), columns=())
+
+
+async def _chosen(api: Client, whose: DeploymentName, wanted: Lines | None) -> Lines:
+    """The units asked for, or all. Raises NotFound for one that the deployment does not have."""
+    units = [str(one["unit"]) for one in (await api.get(f"{whose.path}/status"))["units"]]
+    for one in wanted or ():
+        if one not in units:
+            raise NotFound(f"{whose} has no unit {one!r}.", todo=f"There are: {', '.join(units) or 'none yet'}")
+    return wanted or units
+
+
+async def tail(api: Client, whose: DeploymentName, unit: str, lines: int) -> list[str]:
+    """The last lines of a unit; none when it has no log (a file, a role) or not yet."""
+    try:
+        answer = await api.get(f"{whose.path}/logs", unit=unit, lines=lines)
+    except NotFound:
+        return []
+    return [str(line) for line in answer["lines"]]
+
+
+def after(shown: Lines, told: Lines) -> Lines:
+    """The lines of `told` that are new: both are as many last lines of one log, `told` seen later than `shown`."""
+    for length in range(min(len(shown), len(told)), 0, -1):
+        if list(shown[-length:]) == list(told[:length]):
+            return told[length:]
+    return told
+
+
+async def _follow(api: Client, whose: DeploymentName, units: Lines, lines: int) -> NoReturn:
+    """Print each line once, for ever: through restarts of the daemon, and from before there is a log."""
+    printer = _printer(units)
+    seen = {unit: await tail(api, whose, unit, _LINES_MAX) for unit in units}
+    fresh: Mapping[str, Lines] = {unit: told[-lines:] for unit, told in seen.items()}
+    while True:
+        for unit, told in fresh.items():
+            for line in told:
+                printer(unit, line)
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        now = {unit: await _again(api, whose, unit, seen[unit]) for unit in units}
+        fresh, seen = {unit: after(seen[unit], now[unit]) for unit in units}, now
+
+
+async def _again(api: Client, whose: DeploymentName, unit: str, seen: list[str]) -> list[str]:
+    try:
+        return await tail(api, whose, unit, _LINES_MAX)
+    except Unreachable:
+        return seen  # the daemon is being restarted, and what it keeps prints on
+
+
+def _printer(units: Lines) -> Callable[[str, str], None]:
+    out, width = console(), max(map(len, units), default=0)
+
+    def show_line(unit: str, line: str) -> None:
+        head = (f"{unit:<{width}} | ", "bright_black") if len(units) > 1 else ""
+        out.print(Text.assemble(head, line), soft_wrap=True)
+
+    return show_line

@@ -1,0 +1,1 @@
+"""How desired objects come to exist: one contract (`base`), one package a driver."""

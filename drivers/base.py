@@ -1,0 +1,86 @@
+"""The contract between the reconciler and every driver.
+
+A driver turns units into objects, looks, and applies one action at a time. It never decides what should
+happen, never waits for health, and never touches what does not carry this installation's mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from model.names import Kind, Owner, Ref, SecretRef, UnitName
+from model.objects import Object, Observed, Site
+from model.plan import Action
+from model.units import AnyUnit
+
+Reveal = Callable[[SecretRef], Awaitable[str]]
+"""Resolves a secret to its value. Handed to drivers at construction; called only while encoding a write."""
+
+
+class DriverError(Exception):
+    """Something a driver could not do. The message is a sentence for people and never holds a secret."""
+
+
+class Unavailable(DriverError):
+    """The world could not be reached or was too slow. Nothing may be concluded; try again later."""
+
+
+class Refused(DriverError):
+    """The world said no, and will say no again until somebody changes something."""
+
+
+class Conflict(DriverError):
+    """Something that is not ours, or not the object we knew, stands where the object must go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """An accepted write: the uid of the object it concerned (empty when it is gone)."""
+
+    uid: str = ""
+
+
+class Driver(Protocol):
+    """What the reconciler asks of the world.
+
+    `kinds` are the kinds of object this driver owns; `units` the classes of unit it translates. No two drivers
+    of one cluster share either.
+    """
+
+    kinds: frozenset[Kind]
+    units: frozenset[type[AnyUnit]]
+
+    async def open(self) -> None:
+        """Connect, and adopt whatever of ours already runs. Changes nothing. Raises Unavailable."""
+
+    async def close(self) -> None:
+        """Let go of everything this process holds. What runs, runs on."""
+
+    def translate(self, unit: AnyUnit, site: Site) -> tuple[Object, ...]:
+        """The objects of a unit. Pure: equal arguments, equal objects. Raises Refused for what cannot be."""
+
+    async def observe(self, owner: Owner, wanted: frozenset[Ref]) -> Observed:
+        """Everything of the owner's that exists, complete or marked blind. Modifies nothing.
+
+        `wanted` are places that objects will be put: what is not ours there is reported as foreign.
+        """
+
+    async def apply(self, owner: Owner, action: Action) -> Applied:
+        """Carry out one action. Idempotent; returns when accepted. Raises Unavailable, Refused, Conflict."""
+
+    async def owners(self) -> frozenset[Owner]:
+        """Every owner of whom anything of ours exists, so that orphans are found. Raises Unavailable."""
+
+    def watch(self) -> AsyncIterator[Owner]:
+        """Owners worth another look. Hints only: may be silent, may repeat. Ends only when closed."""
+
+
+@runtime_checkable
+class SupportsLogs(Protocol):
+    """A driver that can show what processes printed."""
+
+    def log_paths(self, release: str) -> dict[UnitName, Path]:
+        """The newest log file of each unit of a release that has one."""

@@ -1,0 +1,1 @@
+"""Databases of deployments on one PostgreSQL server: roles, databases, grants."""

@@ -1,0 +1,103 @@
+"""From units to simulated objects: one object a unit. Pure.
+
+The digest covers the unit and the addresses it refers to; needs and retention are rules about it, not parts of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from model.digest import digest
+from model.names import AddressRef, Kind, Ref, SecretRef, Text
+from model.objects import Object, Site
+from model.units import (
+    AnyUnit,
+    Credentials,
+    Database,
+    Environment,
+    Identity,
+    Process,
+    Route,
+    Settings,
+    Task,
+    Volume,
+    secrets_of,
+)
+
+UNITS: frozenset[type[AnyUnit]] = frozenset(
+    {Environment, Settings, Credentials, Volume, Database, Identity, Process, Task, Route}
+)
+KINDS: frozenset[Kind] = frozenset(f"Sim.{one.__name__}" for one in UNITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What a simulated write needs to know."""
+
+    secrets: tuple[SecretRef, ...] = ()
+    replicas: int = 0
+    is_process: bool = False
+    is_task: bool = False
+
+
+def translate(unit: AnyUnit, site: Site) -> tuple[Object, ...]:
+    """The one object of a unit."""
+    bare = replace(unit, needs=frozenset(), retain=False)
+    body = Body(
+        secrets=tuple(sorted(secrets_of(unit))),
+        replicas=_replicas(unit),
+        is_process=isinstance(unit, Process),
+        is_task=isinstance(unit, Task),
+    )
+    return (
+        Object(
+            ref=Ref(f"Sim.{type(unit).__name__}", f"{site.release}.{unit.name}"),
+            unit=unit.name,
+            digest=digest(bare, _addresses(unit, site)),
+            frozen_digest=_frozen(unit),
+            retain=unit.retain,
+            irreplaceable=isinstance(unit, Database),
+            body=body,
+        ),
+    )
+
+
+def _replicas(unit: AnyUnit) -> int:
+    match unit:
+        case Process(replicas=replicas):
+            return 1 if replicas is None else replicas
+        case Task():
+            return 1
+        case _:
+            return 0
+
+
+def _frozen(unit: AnyUnit) -> str:
+    """What this world does not let anybody change in place: a task at all, and the ports of a process."""
+    match unit:
+        case Task():
+            return digest(replace(unit, needs=frozenset(), retain=False))
+        case Process(ports=ports):
+            return digest(ports)
+        case _:
+            return ""
+
+
+def _addresses(unit: AnyUnit, site: Site) -> dict[str, str]:
+    found = {part for value in _texts(unit).values() for part in value if isinstance(part, AddressRef)}
+    return dict(_resolved(found, site))
+
+
+def _resolved(found: set[AddressRef], site: Site) -> Iterator[tuple[str, str]]:
+    for one in sorted(found):
+        number = site.ports.get((one.unit, one.port))
+        yield f"{one.unit}:{one.port}", str(number) if number is not None else ":".join(map(str, site.database))
+
+
+def _texts(unit: AnyUnit) -> Mapping[str, Text]:
+    match unit:
+        case Settings(files=texts) | Credentials(files=texts) | Process(env=texts) | Task(env=texts):
+            return texts
+        case _:
+            return {}

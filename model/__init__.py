@@ -1,0 +1,1 @@
+"""The words of Armillary: owners, specs, units, objects, plans, status. Pure; everyone may import it."""

@@ -1,0 +1,244 @@
+"""What all parts of one Airflow share: unit names, image, configuration, environment, mounts. Pure.
+
+Settings that several processes read stand in `airflow.cfg`; what only one process reads is in its own
+environment, so that changing it restarts that process alone. Secrets are in the environment, as references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from model.digest import digest
+from model.names import AddressRef, PathRef, Text, text
+from model.spec import ComponentSpec, PlainVariable, SecretVariable, Spec, Variable
+from model.units import Mount, Need, Probe, Process, Resources, StopBy
+from reconciler.components.component import Facts
+
+ENVIRONMENT = "environment"
+SETTINGS = "settings"
+LOGIN = "login"
+HOME = "home"
+LOGS = "logs"
+DATABASE = "database"
+MIGRATE = "migrate"
+API_SERVER = "api-server"
+SCHEDULER = "scheduler"
+DAG_PROCESSOR = "dag-processor"
+TRIGGERER = "triggerer"
+
+ADMIN = "admin"
+"""The name of the one generated Airflow login."""
+
+_LOCAL_SETTINGS = '''"""Written by Armillary; Airflow imports this file at start (both facts are of Airflow 3.3.2).
+
+Airflow's log servers bind every interface and have no setting for it: here they are kept on loopback.
+Its scheduler and dag-processor end when the database is away for a moment, as it is while it restarts: here
+a new connection waits for it.
+"""
+
+import time
+
+import uvicorn
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+_PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.2
+_run = uvicorn.run
+
+
+def _run_on_loopback(app, **options):
+    if options.get("host") == "":
+        options["host"] = "127.0.0.1"
+    return _run(app, **options)
+
+
+def _connect_patiently(dialect, _record, arguments, options):
+    if dialect.is_async:
+        return None  # a sleep would stop its whole event loop
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return dialect.connect(*arguments, **options)
+        except dialect.dbapi.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+
+
+uvicorn.run = _run_on_loopback
+event.listen(Engine, "do_connect", _connect_patiently)
+'''
+
+_HOST = '''"""Written by Armillary: the name by which Airflow's processes on this machine find each other."""
+
+
+def loopback():
+    return "127.0.0.1"
+'''
+
+
+def image_of(spec: Spec) -> str:
+    """The image of every Airflow process of a deployment; the local driver reads it as a runtime."""
+    return f"airflow:{spec.airflow_version}"
+
+
+def settings_files(spec: Spec) -> Mapping[str, Text]:
+    """The files without secrets that every Airflow process reads."""
+    return {
+        "airflow.cfg": _config(spec),
+        "airflow_local_settings.py": text(_LOCAL_SETTINGS),
+        "armillary_host.py": text(_HOST),
+    }
+
+
+def login_files(facts: Facts) -> Mapping[str, Text]:
+    """The password file of Airflow's simple auth manager, holding the one generated login."""
+    return {"passwords.json": text(f'{{"{ADMIN}": "', facts.secret("admin-password"), '"}\n')}
+
+
+def _config(spec: Spec) -> Text:
+    """`airflow.cfg`: what more than one process reads and is no secret."""
+    api = AddressRef(API_SERVER, "http")
+    lines: tuple[str | AddressRef | PathRef, ...] = (
+        "# Written by Armillary. Changes here are drift and are undone: change the deployment instead.\n",
+        "[core]\n",
+        f"executor = {spec.executor}\n",
+        f"dags_folder = {_escaped(spec.dags_folder)}\n",
+        "load_examples = False\n",
+        "hostname_callable = armillary_host.loopback\n",
+        f"parallelism = {spec.components[SCHEDULER].settings.get('parallelism', 4)}\n",
+        "auth_manager = airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager\n",
+        f"simple_auth_manager_users = {ADMIN}:admin\n",
+        "simple_auth_manager_passwords_file = ",
+        PathRef(LOGIN, "passwords.json"),
+        "\nexecution_api_server_url = http://",
+        api,
+        "/execution/\n\n[api]\nbase_url = http://",
+        api,
+        "\nhost = 127.0.0.1\n\n[database]\nload_default_connections = False\n\n[logging]\nbase_log_folder = ",
+        PathRef(LOGS),
+        "\nworker_log_server_port = ",
+        AddressRef(SCHEDULER, "logs", "port"),
+        "\n\n[scheduler]\nenable_health_check = True\nscheduler_health_check_server_host = 127.0.0.1\n",
+        "scheduler_health_check_server_port = ",
+        AddressRef(SCHEDULER, "health", "port"),
+        "\n",
+    )
+    return lines
+
+
+def _escaped(path: str) -> str:
+    """A value for airflow.cfg, in which a lone % would be read as the start of an interpolation."""
+    return path.replace("%", "%%")
+
+
+def connection(facts: Facts, spec: Spec, *, migrates: bool) -> Text:
+    """Airflow's database URL: the role that migrates may change tables, the one that runs may not."""
+    role, secret = ("owner", "database-owner") if migrates else ("user", "database-user")
+    return text(
+        f"postgresql+psycopg2://{role_name(spec, role)}:",
+        facts.secret(secret),
+        "@",
+        AddressRef(DATABASE, "postgres"),
+        f"/{spec.release}",
+    )
+
+
+def role_name(spec: Spec, role: str) -> str:
+    """The PostgreSQL role of a deployment: `<release>` runs, `<release>-owner` migrates."""
+    return spec.release if role == "user" else f"{spec.release}-owner"
+
+
+def common_env(spec: Spec, facts: Facts, *, migrates: bool = False) -> dict[str, Text]:
+    """The environment that every Airflow process of a deployment shares."""
+    return {
+        "AIRFLOW_HOME": text(PathRef(HOME)),
+        "AIRFLOW_CONFIG": text(PathRef(SETTINGS, "airflow.cfg")),
+        "PYTHONPATH": text(PathRef(SETTINGS)),
+        "PYTHONUNBUFFERED": text("1"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": connection(facts, spec, migrates=migrates),
+        "AIRFLOW__CORE__FERNET_KEY": text(facts.secret("fernet-key")),
+        "AIRFLOW__API__SECRET_KEY": text(facts.secret("api-secret-key")),
+        "AIRFLOW__API_AUTH__JWT_SECRET": text(facts.secret("jwt-secret")),
+    }
+
+
+def variables_env(spec: Spec, facts: Facts, component: str) -> dict[str, Text]:
+    """The deployment's own variables, as far as a component reads them."""
+    return {
+        key: _value(key, variable, facts)
+        for key, variable in spec.variables.items()
+        if not variable.components or component in variable.components
+    }
+
+
+def _value(key: str, variable: Variable, facts: Facts) -> Text:
+    match variable:
+        case PlainVariable(value=value):
+            return text(value)
+        case SecretVariable(version=version):
+            # Version 0 is not sealed yet: the process gets it when it is, in a new generation.
+            return text(facts.versioned(f"variable/{key}", version)) if version else text("")
+
+
+def mounts(spec: Spec, facts: Facts) -> tuple[Mount, ...]:
+    """The files that every Airflow process reads, with their digests, so that changing them restarts it."""
+    return (
+        Mount(unit=SETTINGS, digest=digest(settings_files(spec))),
+        Mount(unit=LOGIN, digest=digest(login_files(facts))),
+        Mount(unit=HOME),
+        Mount(unit=LOGS),
+    )
+
+
+NEEDS_TO_START = frozenset(
+    {
+        Need(ENVIRONMENT, "ready"),
+        Need(SETTINGS, "ready"),
+        Need(LOGIN, "ready"),
+        Need(HOME, "present"),
+        Need(LOGS, "present"),
+        Need(DATABASE, "ready"),
+    }
+)
+"""What any Airflow command needs before it may be started or changed."""
+
+
+def monitored_by_api_server(what: str) -> Probe:
+    """A probe for what Airflow itself watches by heartbeats: the api-server's health document tells."""
+    return Probe(
+        unit=API_SERVER,
+        port="http",
+        path="/api/v2/monitor/health",
+        expect={f"/{what}/status": "healthy"},
+    )
+
+
+def airflow_process(
+    name: str,
+    command: tuple[str, ...],
+    spec: Spec,
+    facts: Facts,
+    *,
+    env: Mapping[str, Text],
+    probe: Probe,
+    ports: Mapping[str, int],
+) -> Process:
+    """One of Airflow's processes, with everything they all have in common."""
+    own: ComponentSpec = spec.components[name]
+    return Process(
+        name=name,
+        component=name,
+        needs=NEEDS_TO_START | {Need(MIGRATE, "done")},
+        image=image_of(spec),
+        command=command,
+        env={**variables_env(spec, facts, name), **common_env(spec, facts), **env},
+        replicas=own.replicas,
+        ports=ports,
+        probe=probe,
+        stop=StopBy(grace_seconds=float(own.grace_seconds)),
+        mounts=mounts(spec, facts),
+        resources=Resources(cpu_millicores=own.cpu_millicores, memory_mib=own.memory_mib),
+        restarted_at=spec.restarted_at,
+    )

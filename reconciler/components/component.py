@@ -1,0 +1,37 @@
+"""What a component is: a name, its place in the order, the secrets it needs, and how it renders. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from model.names import Owner, SecretRef
+from model.spec import Spec, Stage
+from model.units import AnyUnit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What rendering depends on beside the spec: whose it is, its stage, and its secrets' versions."""
+
+    owner: Owner
+    stage: Stage = "active"
+    secrets: Mapping[str, int] = field(default_factory=dict)
+
+    def secret(self, name: str) -> SecretRef:
+        """The newest version of a generated secret; version 1 is the one that will be minted."""
+        return SecretRef(str(self.owner), name, self.secrets.get(name, 1))
+
+    def versioned(self, name: str, version: int) -> SecretRef:
+        """A reference to one version of one of the owner's secrets."""
+        return SecretRef(str(self.owner), name, version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One component of a deployment. `secrets` are the names of the secrets generated for it, once."""
+
+    name: str
+    position: int
+    render: Callable[[Spec, Facts], tuple[AnyUnit, ...]]
+    secrets: tuple[str, ...] = ()

@@ -1,0 +1,103 @@
+"""The daemon: one TaskGroup of feeds, lease and workers, and the way down.
+
+If any of its eternal tasks dies, the group ends and with it the process; whoever supervises it starts another,
+which adopts everything that runs. Nothing here decides anything: keys go into the queue, passes come out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from model.names import Owner
+from model.plan import Plan
+from reconciler.feeds import Feeds
+from reconciler.metrics import Metrics
+from reconciler.parts import Parts
+from reconciler.progress import Progress
+from reconciler.queue import WorkQueue
+from reconciler.reconcile import preview
+from reconciler.schedule import timers
+from reconciler.work import Workshop
+
+log = structlog.get_logger()
+
+
+class Daemon:
+    """Keeps the world equal to what is asked, until told to stop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._metrics = Metrics()
+        self._queue = WorkQueue()
+        self._feeds = Feeds(parts, self._queue, self._metrics)
+        self._workshop = Workshop(parts, self._queue, self._metrics)
+        self._started_at = datetime.now(UTC)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where this daemon's metrics are."""
+        return self._metrics.registry
+
+    async def preview(self, owner: Owner) -> Plan:
+        """What a pass of this owner would do now. Writes nothing."""
+        return await preview(owner, self._parts.tools)
+
+    def progress(self) -> Progress:
+        """Whether work gets done: liveness means progress, not a process that exists."""
+        leading = self._parts.leadership.epoch is not None
+        self._metrics.queue_depth.set(self._queue.depth)
+        self._metrics.leading.set(int(leading))
+        return Progress(
+            started_at=self._started_at,
+            last_pass_at=self._workshop.last_pass_at,
+            queue_depth=self._queue.depth,
+            oldest_waiting_seconds=self._queue.oldest_seconds(),
+            listening=self._feeds.is_listening,
+            leading=leading,
+            blind=dict(self._feeds.blind),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then let running passes end. Raises what an eternal task died of."""
+        settings = self._parts.settings
+        ticks = timers(
+            {
+                "resync": (settings.resync_interval_seconds, self._feeds.want_resync),
+                "orphans": (settings.orphan_interval_seconds, self._feeds.want_orphans),
+            }
+        )
+        async with asyncio.TaskGroup() as group:
+            eternal = [
+                group.create_task(self._parts.leadership.keep(), name="lead"),
+                *(group.create_task(one, name=name) for name, one in self._feeds.tasks().items()),
+            ]
+            workers = [
+                group.create_task(self._workshop.work(), name=f"worker {number}")
+                for number in range(settings.workers)
+            ]
+            ticks.start()
+            await stop.wait()
+            ticks.shutdown(wait=False)
+            _cancel(eternal)
+            await self._drain()
+            _cancel(workers)
+        await self._parts.leadership.resign()
+        log.info("daemon stopped")
+
+    async def _drain(self) -> None:
+        """Wait until no pass runs, as long as the grace lasts. The next daemon finishes what is cut off."""
+        self._queue.close()
+        try:
+            async with asyncio.timeout(self._parts.settings.shutdown_grace_seconds):
+                await self._queue.at_rest()
+        except TimeoutError:
+            log.warning("passes cut off", grace_seconds=self._parts.settings.shutdown_grace_seconds)
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()

@@ -1,0 +1,120 @@
+"""What puts keys into the queue: the store's signals, drivers' hints, the sweep, the resync, orphans.
+
+Every feed only hints. A lost one costs time, never correctness: the sweep sees what a signal missed, the resync
+what a driver's watch missed. No feed dies of an error it can outlive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import structlog
+
+from drivers.base import Driver, DriverError
+from model.names import Owner
+from reconciler.metrics import Metrics
+from reconciler.parts import Parts
+from reconciler.queue import Priority, WorkQueue
+
+log = structlog.get_logger()
+
+_PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+
+class Feeds:
+    """Turns news of every kind into keys."""
+
+    def __init__(self, parts: Parts, queue: WorkQueue, metrics: Metrics) -> None:
+        self._parts = parts
+        self._queue = queue
+        self._metrics = metrics
+        self._resync_wanted = asyncio.Event()
+        self._orphans_wanted = asyncio.Event()
+        self.is_listening = False
+        self.blind: dict[str, str] = {}
+
+    def want_resync(self) -> None:
+        """A timer's tick: every key deserves a look."""
+        self._resync_wanted.set()
+
+    def want_orphans(self) -> None:
+        """A timer's tick: look for what is ours and has no row."""
+        self._orphans_wanted.set()
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """The eternal tasks, by name."""
+        watches = {f"watch {type(driver).__name__}": self._watch(driver) for driver in self._parts.tools.drivers}
+        return {
+            "listen": self._listen(),
+            "sweep": self._sweep(),
+            "resync": self._resync(),
+            "orphans": self._orphans(),
+            **watches,
+        }
+
+    async def _listen(self) -> None:
+        async for _ in self._parts.signals():
+            self.is_listening = True
+            self._metrics.signals.inc()
+            await self._look_for_changes()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._parts.settings.sweep_interval_seconds)
+            await self._look_for_changes()
+
+    async def _look_for_changes(self) -> None:
+        """Seal what waits in the inbox, then enqueue what differs from what was last looked at."""
+        try:
+            sealed = await self._parts.seals.seal_inbox()
+            due = await self._parts.index.due()
+        except self._parts.store_errors as error:
+            self.is_listening = False
+            log.warning("state store not readable", why=str(error))
+            await asyncio.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+        else:
+            self.is_listening = True
+            self._enqueue((*sealed, *due), Priority.CHANGE)
+
+    def _enqueue(self, owners: Iterable[Owner], priority: Priority) -> None:
+        for owner in owners:
+            self._queue.add(owner, priority)
+
+    async def _resync(self) -> None:
+        while True:
+            self._resync_wanted.clear()
+            try:
+                self._enqueue(await self._parts.index.owners(), Priority.RESYNC)
+            except self._parts.store_errors as error:
+                log.warning("resync skipped", why=str(error))
+                await asyncio.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+                self.want_resync()
+            await self._resync_wanted.wait()
+
+    async def _orphans(self) -> None:
+        """Owners of whom things exist in the world and whose row is gone."""
+        while True:
+            self._orphans_wanted.clear()
+            try:
+                rows = frozenset(await self._parts.index.owners())
+                for driver in self._parts.tools.drivers:
+                    self._enqueue(await driver.owners() - rows, Priority.RESYNC)
+            except self._parts.store_errors as error:
+                log.warning("orphans not looked for", why=str(error))
+            except DriverError as error:
+                log.warning("orphans not looked for", why=str(error))
+            await self._orphans_wanted.wait()
+
+    async def _watch(self, driver: Driver) -> None:
+        name = type(driver).__name__
+        while True:
+            try:
+                async for owner in driver.watch():
+                    self.blind.pop(name, None)
+                    self._queue.add(owner, Priority.DRIFT)
+            except DriverError as error:
+                self.blind[name] = str(error)
+                log.warning("watch interrupted", driver=name, why=str(error))
+            await asyncio.sleep(_PAUSE_AFTER_ERROR_SECONDS)

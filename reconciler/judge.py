@@ -1,0 +1,149 @@
+"""Conditions and unit states from an observation and its plan. Pure. The words people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from model.names import Ref, UnitName
+from model.objects import Health, Observed, Seen
+from model.plan import Change, Plan
+from model.spec import Snapshot
+from model.status import Condition, Outcome, Reason, Truth, UnitState, UnitStatus
+from model.units import AnyUnit, Process, Task
+from reconciler.needs import World
+
+_UNSET = datetime.min.replace(tzinfo=UTC)  # `conclude` puts the real time of the last change in its place
+
+_STATE_OF: dict[Health, UnitState] = {
+    Health.UNKNOWN: "progressing",
+    Health.PROGRESSING: "progressing",
+    Health.HEALTHY: "ready",
+    Health.UNHEALTHY: "progressing",
+    Health.FAILED: "failed",
+    Health.DONE: "done",
+    Health.STOPPED: "stopped",
+}
+_WORST_FIRST: tuple[UnitState, ...] = (
+    "blind",
+    "held",
+    "failed",
+    "applying",
+    "waiting",
+    "progressing",
+    "stopped",
+    "done",
+    "ready",
+)
+
+
+def synced(before: Snapshot, plan: Plan, observed: Observed, failed: Sequence[Outcome]) -> Condition:
+    """Whether what was seen equals what is asked. Its message names the first thing in the way."""
+    if before.paused_until is not None:
+        why = f"paused until {before.paused_until.isoformat()}: {before.pause_reason}"
+        return _synced("Unknown", Reason.PAUSED, why)
+    if observed.blind:
+        return _synced("Unknown", Reason.BLIND, "; ".join(sorted(set(observed.blind.values()))))
+    if failed:
+        reason = Reason.DRIVER_UNAVAILABLE if failed[0].retryable else Reason.REFUSED
+        return _synced("False", reason, f"{failed[0].ref}: {failed[0].error}")
+    if plan.held:
+        return _synced("False", Reason.HELD, plan.held[0].why)
+    if plan.now:
+        return _synced("False", Reason.CONVERGING, f"{len(plan.now)} changes under way: {plan.now[0].why}")
+    if plan.later:
+        return _synced("False", Reason.WAITING, f"{plan.later[0].ref}: {plan.later[0].why}")
+    if before.stage in ("retaining", "purging"):
+        return _synced("True", Reason.DELETING, "what was to be removed is removed")
+    return _synced("True", Reason.CONVERGED, f"all that generation {before.generation} asks for is there")
+
+
+def _synced(status: Truth, reason: Reason, message: str) -> Condition:
+    return Condition(type="Synced", status=status, reason=reason, message=message, since=_UNSET)
+
+
+def ready(world: World, units: Sequence[UnitStatus]) -> Condition:
+    """Whether the thing works: every unit healthy, every task done."""
+    for one in units:
+        if one.state == "failed":
+            return _ready("False", _reason_of(one, world), f"{one.unit}: {one.detail}")
+    behind = [one for one in units if one.state not in ("ready", "done", "stopped")]
+    if behind:
+        reason = Reason.BLIND if behind[0].state == "blind" else Reason.NOT_HEALTHY
+        truth: Truth = "Unknown" if behind[0].state == "blind" else "False"
+        return _ready(truth, reason, f"{behind[0].unit}: {behind[0].detail or behind[0].state}")
+    if not units or (any(one.state == "stopped" for one in units) and not _runs(units, world)):
+        return _ready("False", Reason.STOPPED, "nothing runs, as asked")
+    return _ready("True", Reason.HEALTHY, "everything that should run is healthy")
+
+
+def _runs(units: Sequence[UnitStatus], world: World) -> bool:
+    """True when some process runs: one component scaled to 0 does not make the whole unready."""
+    return any(one.state == "ready" and isinstance(world.units.get(one.unit), Process) for one in units)
+
+
+def _reason_of(one: UnitStatus, world: World) -> Reason:
+    return Reason.TASK_FAILED if isinstance(world.units.get(one.unit), Task) else Reason.NOT_HEALTHY
+
+
+def _ready(status: Truth, reason: Reason, message: str) -> Condition:
+    return Condition(type="Ready", status=status, reason=reason, message=message, since=_UNSET)
+
+
+def unit_statuses(world: World, plan: Plan, outcomes: Sequence[Outcome]) -> tuple[UnitStatus, ...]:
+    """One line a unit, in the order of creation: the worst of its objects speaks for it."""
+    failed = {one.ref: one.error for one in outcomes if one.error}
+    lines = []
+    for unit in world.units.values():
+        states = [
+            _blind(unit.name, world),
+            _held(unit.name, plan),
+            _failed(unit.name, plan, failed),
+            _waiting(unit.name, plan),
+        ]
+        states += [_applying(unit.name, plan), *_seen(unit, world)]
+        state, detail = min((one for one in states if one is not None), key=lambda one: _WORST_FIRST.index(one[0]))
+        lines.append(UnitStatus(unit=unit.name, component=unit.component, state=state, detail=detail))
+    return tuple(lines)
+
+
+Line = tuple[UnitState, str]
+
+
+def _blind(unit: UnitName, world: World) -> Line | None:
+    blind = world.observed.blind
+    return next(
+        (("blind", blind[one.ref.kind]) for one in world.objects.get(unit, ()) if one.ref.kind in blind), None
+    )
+
+
+def _held(unit: UnitName, plan: Plan) -> Line | None:
+    return next((("held", one.why) for one in plan.held if one.unit == unit), None)
+
+
+def _failed(unit: UnitName, plan: Plan, failed: Mapping[Ref, str]) -> Line | None:
+    for one in plan.now:
+        if isinstance(one, Change) and one.unit == unit and one.ref in failed:
+            return ("failed", failed[one.ref])
+    return None
+
+
+def _waiting(unit: UnitName, plan: Plan) -> Line | None:
+    return next((("waiting", one.why) for one in plan.later if one.unit == unit and one.action), None)
+
+
+def _applying(unit: UnitName, plan: Plan) -> Line | None:
+    for one in plan.now:
+        if isinstance(one, Change) and one.unit == unit:
+            return ("applying", one.why)
+    return None
+
+
+def _seen(unit: AnyUnit, world: World) -> list[Line]:
+    if isinstance(unit, Task) and world.is_done(unit):
+        return [("done", "")]
+    return [_line(seen) for seen in world.seen(unit.name)] or [("ready", "")]
+
+
+def _line(seen: Seen | None) -> Line:
+    return ("waiting", "") if seen is None else (_STATE_OF[seen.health], seen.detail)

@@ -1,0 +1,101 @@
+"""Needs, judged: is what a unit needs true of this observation? Pure.
+
+Needs gate changes, never existence; who asks decides what a "no" means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from model.names import UnitName
+from model.objects import Health, Object, Observed, Seen
+from model.status import Milestone
+from model.units import AnyUnit, Need, Process, Task
+
+_WELL = frozenset({Health.HEALTHY, Health.DONE, Health.STOPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What one owner should have: its units, and the objects of them in the order of creation."""
+
+    units: tuple[AnyUnit, ...] = ()
+    objects: tuple[Object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a need is judged against: the units and their objects, what was seen, what was achieved."""
+
+    units: Mapping[UnitName, AnyUnit]
+    objects: Mapping[UnitName, tuple[Object, ...]]
+    observed: Observed
+    milestones: frozenset[Milestone]
+
+    def seen(self, unit: UnitName) -> Iterable[Seen | None]:
+        """What was seen of each object of a unit, in the order of the objects."""
+        return (self.observed.seen.get(one.ref) for one in self.objects.get(unit, ()))
+
+    def is_blind_to(self, unit: UnitName) -> bool:
+        """True when some object of the unit is of a kind that could not be seen."""
+        return any(one.ref.kind in self.observed.blind for one in self.objects.get(unit, ()))
+
+    def is_done(self, task: Task) -> bool:
+        """A task is done iff its milestone is a row."""
+        return Milestone(name=task.name, key=task.key) in self.milestones
+
+
+def world_of(desired: Desired, observed: Observed, milestones: frozenset[Milestone]) -> World:
+    """A world from its parts, with the objects grouped by unit."""
+    objects: dict[UnitName, tuple[Object, ...]] = {}
+    for one in desired.objects:
+        objects[one.unit] = (*objects.get(one.unit, ()), one)
+    return World(
+        units={unit.name: unit for unit in desired.units},
+        objects=objects,
+        observed=observed,
+        milestones=milestones,
+    )
+
+
+def is_met(need: Need, world: World) -> bool:
+    """True only when the observation shows the need to hold; what could not be seen does not hold."""
+    if need.state == "done":
+        unit = world.units.get(need.unit)
+        return isinstance(unit, Task) and world.is_done(unit)
+    if world.is_blind_to(need.unit):
+        return False
+    match need.state:
+        case "present":
+            return all(seen is not None for seen in world.seen(need.unit))
+        case "stopped":
+            return all(seen is None or seen.running == 0 for seen in world.seen(need.unit))
+        case "ready":
+            return _is_ready(need.unit, world)
+
+
+def _is_ready(unit: UnitName, world: World) -> bool:
+    objects = world.objects.get(unit, ())
+    if not objects:
+        return False
+    return all(_is_accepted(one, world.observed.seen.get(one.ref)) for one in objects)
+
+
+def _is_accepted(wanted: Object, seen: Seen | None) -> bool:
+    return seen is not None and seen.digest == wanted.digest and not seen.drift and seen.health in _WELL
+
+
+def unmet(unit: AnyUnit, world: World) -> tuple[Need, ...]:
+    """The needs of a unit that do not hold, in a stable order. Nothing is needed to run nothing."""
+    if isinstance(unit, Process) and unit.replicas == 0:
+        return ()
+    return tuple(need for need in sorted(unit.needs) if not is_met(need, world))
+
+
+def explain(need: Need, world: World) -> str:
+    """A sentence part for people: what is waited for, and how that is doing."""
+    details = [seen.detail for seen in world.seen(need.unit) if seen is not None and seen.detail]
+    wanted = "to be done" if need.state == "done" else f"to be {need.state}"
+    beside = f" ({details[0]})" if details else ""
+    return f"{need.unit} {wanted}{beside}"

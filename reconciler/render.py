@@ -1,0 +1,58 @@
+"""From a snapshot to what should exist: render the spec to units, translate units to objects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from drivers.base import Driver, Refused
+from model.objects import Object, Site
+from model.spec import Snapshot, Spec
+from model.units import AnyUnit
+from reconciler.components import CATALOG, render
+from reconciler.components.component import Facts
+from reconciler.needs import Desired
+
+
+def desire(before: Snapshot, site: Site | None, drivers: Sequence[Driver]) -> Desired:
+    """Everything the snapshot's owner should have. Nothing for an owner whose row is gone.
+
+    Raises Refused when a unit cannot be translated by any driver, or its driver says that it cannot be.
+    """
+    if before.spec is None or site is None:
+        return Desired()
+    facts = Facts(owner=before.owner, stage=before.stage, secrets=before.secrets)
+    units = render(before.spec, facts)
+    objects = tuple(one for unit in units for one in _translated(unit, site, drivers))
+    return Desired(units=units, objects=objects)
+
+
+def _translated(unit: AnyUnit, site: Site, drivers: Sequence[Driver]) -> tuple[Object, ...]:
+    for driver in drivers:
+        if type(unit) in driver.units:
+            return driver.translate(unit, site)
+    raise Refused(f"no driver of cluster {site.cluster} knows what a {type(unit).__name__} is ({unit.name})")
+
+
+def site_of(before: Snapshot, *, installation: str, home: str, database: tuple[str, int]) -> Site | None:
+    """The facts about the owner's place that drivers translate with; None when its row is gone."""
+    spec: Spec | None = before.spec
+    if spec is None:
+        return None
+    return Site(
+        installation=installation,
+        cluster=spec.cluster,
+        owner=before.owner,
+        release=spec.release,
+        root=str(PurePath(home) / "deployments" / spec.release),
+        ports=before.ports,
+        database=database,
+    )
+
+
+def secrets_to_mint(before: Snapshot) -> frozenset[str]:
+    """Names of secrets that the deployment's components need and that were never generated."""
+    if before.spec is None or before.stage != "active":
+        return frozenset()
+    wanted = {name for component in CATALOG.values() for name in component.secrets}
+    return frozenset(wanted - before.secrets.keys())

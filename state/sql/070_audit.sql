@@ -1,0 +1,84 @@
+-- Audit: one row for each changed row of desired state, with who, before and after. Secrets are masked.
+
+CREATE FUNCTION core.auditable(relation text, this jsonb, other jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN relation = 'variables' AND ((this->>'secret')::boolean OR (other->>'secret')::boolean)
+                THEN jsonb_set(this, '{value}', '"(sealed)"') ELSE this END
+         - ARRAY['generation', 'changed_in', 'changed_at', 'changed_by', 'sha256', 'owner']
+$$;
+COMMENT ON FUNCTION core.auditable IS 'A row as it may be kept: without bookkeeping, and without a value that is, was or becomes secret.';
+
+CREATE FUNCTION core.key_of(columns text[], of_row jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT string_agg(of_row->>name, '/' ORDER BY n) FROM unnest(columns) WITH ORDINALITY AS c(name, n)
+$$;
+COMMENT ON FUNCTION core.key_of IS 'The primary key of a row as text.';
+
+CREATE FUNCTION core.deployment_of(relation text, of_row jsonb) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE relation
+        WHEN 'deployments' THEN (SELECT w.name FROM core.workspaces w WHERE w.id = (of_row->>'workspace_id')::bigint) || '/' || (of_row->>'name')
+        ELSE core.path_of((of_row->>'deployment_id')::bigint) END
+$$;
+COMMENT ON FUNCTION core.deployment_of IS 'workspace/name of the deployment that a row belongs to, if it does.';
+
+CREATE FUNCTION core.keep_audit(relation text, operation text, key text, before jsonb, after jsonb) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO core.audit (relation, key, deployment, operation, before, after, actor, actor_is_claimed, reason)
+    VALUES (relation, key, core.deployment_of(relation, coalesce(after, before)), operation,
+        core.auditable(relation, before, after), core.auditable(relation, after, before),
+        core.actor(), core.actor_is_claimed(), coalesce(current_setting('armillary.allow_bulk', true), ''))
+$$;
+COMMENT ON FUNCTION core.keep_audit IS 'Keeps one audit row.';
+
+CREATE FUNCTION core.audit_inserted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp SET TimeZone = 'UTC' AS $$
+BEGIN
+    PERFORM core.keep_audit(TG_TABLE_NAME, 'INSERT', core.key_of(TG_ARGV, to_jsonb(n)), NULL, to_jsonb(n)) FROM added n;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.audit_inserted IS 'Trigger: audits new rows. Its arguments are the columns of the primary key.';
+
+CREATE FUNCTION core.audit_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp SET TimeZone = 'UTC' AS $$
+BEGIN
+    PERFORM core.keep_audit(TG_TABLE_NAME, 'DELETE', core.key_of(TG_ARGV, to_jsonb(o)), to_jsonb(o), NULL) FROM removed o;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.audit_deleted IS 'Trigger: audits removed rows. Its arguments are the columns of the primary key.';
+
+CREATE FUNCTION core.audit_updated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp SET TimeZone = 'UTC' AS $$
+BEGIN
+    -- a row whose key changed has no partner: it is kept as one that went and one that came
+    PERFORM core.keep_audit(TG_TABLE_NAME, CASE WHEN o.key IS NULL THEN 'INSERT' WHEN n.key IS NULL THEN 'DELETE' ELSE 'UPDATE' END,
+                            coalesce(n.key, o.key), o.row, n.row)
+       FROM (SELECT to_jsonb(r) AS row, core.key_of(TG_ARGV, to_jsonb(r)) AS key FROM removed r) AS o
+       FULL JOIN (SELECT to_jsonb(a) AS row, core.key_of(TG_ARGV, to_jsonb(a)) AS key FROM added a) AS n USING (key)
+      WHERE core.auditable(TG_TABLE_NAME, o.row, NULL) IS DISTINCT FROM core.auditable(TG_TABLE_NAME, n.row, NULL);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.audit_updated IS 'Trigger: audits rows that differ. Its arguments are the columns of the primary key.';
+
+DO $$
+DECLARE one record;
+BEGIN
+    FOR one IN SELECT * FROM (VALUES
+        ('workspaces', '''id'''), ('deployments', '''id'''), ('components', '''deployment_id'', ''component'''),
+        ('variables', '''deployment_id'', ''key'''), ('defaults', '''only_one'''), ('clusters', '''name'''), ('tokens', '''id''')
+    ) AS t(relation, keys) LOOP
+        EXECUTE format('CREATE TRIGGER z1_audit_inserted AFTER INSERT ON core.%I REFERENCING NEW TABLE AS added
+            FOR EACH STATEMENT EXECUTE FUNCTION core.audit_inserted(%s)', one.relation, one.keys);
+        EXECUTE format('CREATE TRIGGER z1_audit_updated AFTER UPDATE ON core.%I REFERENCING OLD TABLE AS removed NEW TABLE AS added
+            FOR EACH STATEMENT EXECUTE FUNCTION core.audit_updated(%s)', one.relation, one.keys);
+        EXECUTE format('CREATE TRIGGER z1_audit_deleted AFTER DELETE ON core.%I REFERENCING OLD TABLE AS removed
+            FOR EACH STATEMENT EXECUTE FUNCTION core.audit_deleted(%s)', one.relation, one.keys);
+    END LOOP;
+END $$;
+
+CREATE FUNCTION core.history_is_append_only() RETURNS trigger LANGUAGE plpgsql SET search_path = core, pg_temp AS $$
+BEGIN
+    PERFORM core.refuse('history_is_append_only', '', format('Rows of %s are never changed.', TG_TABLE_NAME),
+        'The table''s owner may disable this trigger to remove old rows.');
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.history_is_append_only IS 'Trigger: refuses to change what was.';
+CREATE TRIGGER a1_append_only BEFORE UPDATE OR DELETE ON core.audit FOR EACH ROW EXECUTE FUNCTION core.history_is_append_only();
+CREATE TRIGGER a1_append_only BEFORE UPDATE ON core.revisions FOR EACH ROW EXECUTE FUNCTION core.history_is_append_only();
+CREATE TRIGGER a1_append_only BEFORE UPDATE OR DELETE ON core.releases FOR EACH ROW EXECUTE FUNCTION core.history_is_append_only();

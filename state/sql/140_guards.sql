@@ -1,0 +1,62 @@
+-- Guards: what nobody may do by accident.
+
+CREATE FUNCTION core.deployment_row_stays() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    IF current_setting('armillary.removing', true) IS DISTINCT FROM OLD.owner THEN
+        PERFORM core.refuse('a_deployment_goes_last', '', 'A deployment''s row goes when nothing of the deployment is left, not before.',
+            'Ask for the deletion: DELETE FROM armillary.deployments WHERE deployment = ''workspace/name''');
+    END IF;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION core.deployment_row_stays IS 'Trigger: only core.remove_owner removes a deployment''s row.';
+CREATE TRIGGER a1_stays BEFORE DELETE ON core.deployments FOR EACH ROW EXECUTE FUNCTION core.deployment_row_stays();
+
+CREATE FUNCTION core.bulk_is_meant() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE
+    touched integer;
+    most integer;
+BEGIN
+    IF coalesce(current_setting('armillary.allow_bulk', true), '') <> '' THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*) INTO touched FROM core.deployments d
+     WHERE d.changed_in = pg_current_xact_id() AND d.changed_at = transaction_timestamp() AND d.created_at < transaction_timestamp();
+    IF touched <= (SELECT bulk_minimum FROM core.defaults) THEN
+        RETURN NULL;
+    END IF;
+    SELECT greatest(u.bulk_minimum, ceil(count(d.id) * u.bulk_percent / 100.0)) INTO most
+      FROM core.defaults u LEFT JOIN core.deployments d ON true GROUP BY u.bulk_minimum, u.bulk_percent;
+    IF touched > most THEN
+        PERFORM core.refuse('bulk_is_meant', '',
+            format('This transaction touches %s deployments; without saying so it may touch %s.', touched, most),
+            'If you mean it, run first, in the same transaction: SET LOCAL armillary.allow_bulk = ''why''');
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.bulk_is_meant IS 'Trigger: counts the deployments that a transaction touches, however many statements it takes.';
+CREATE TRIGGER y1_bulk AFTER UPDATE ON core.deployments FOR EACH STATEMENT EXECUTE FUNCTION core.bulk_is_meant();
+
+CREATE FUNCTION core.token_stays_revoked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    IF OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
+        PERFORM core.refuse('a_revoked_token_stays_revoked', '', format('The token %s was revoked.', OLD.name), 'Make a new one: armillary token create');
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION core.token_stays_revoked IS 'Trigger: a revocation is final.';
+CREATE TRIGGER a1_stays BEFORE UPDATE ON core.tokens FOR EACH ROW EXECUTE FUNCTION core.token_stays_revoked();
+
+CREATE FUNCTION core.never_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path = core, pg_temp AS $$
+BEGIN
+    PERFORM core.refuse('nothing_is_truncated', '', format('%s is never truncated.', TG_TABLE_NAME),
+        'Delete deployments one by one; each is kept until its retain_until.');
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.never_truncate IS 'Trigger: a table that is suddenly empty would read as a wish to remove everything.';
+DO $$
+DECLARE relation text;
+BEGIN
+    FOR relation IN SELECT tablename FROM pg_tables WHERE schemaname = 'core' LOOP
+        EXECUTE format('CREATE TRIGGER a1_never BEFORE TRUNCATE ON core.%I FOR EACH STATEMENT EXECUTE FUNCTION core.never_truncate()', relation);
+    END LOOP;
+END $$;

@@ -1,0 +1,70 @@
+-- What the daemon reads: one owner in one snapshot, what is due, which owners there are.
+
+CREATE FUNCTION core.stage_of(d core.deployments) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN d.deletion_requested_at IS NULL THEN 'active'
+                WHEN statement_timestamp() < d.delete_after THEN 'stopping'
+                WHEN statement_timestamp() < d.retain_until THEN 'retaining'
+                ELSE 'purging' END
+$$;
+COMMENT ON FUNCTION core.stage_of IS 'What a deletion has come to, by the database''s clock.';
+
+CREATE FUNCTION core.status_of(wanted text) RETURNS jsonb LANGUAGE sql STABLE SET TimeZone = 'UTC' AS $$
+    SELECT jsonb_build_object('observed_generation', s.observed_generation, 'attempts', s.attempts, 'next_attempt_at', s.next_attempt_at,
+        'conditions', (SELECT coalesce(jsonb_agg(jsonb_build_object('type', c.type, 'status', c.status, 'reason', c.reason,
+            'message', c.message, 'since', c.since) ORDER BY c.type DESC), '[]') FROM core.conditions c WHERE c.owner = wanted),
+        'units', (SELECT coalesce(jsonb_agg(jsonb_build_object('unit', u.unit, 'component', u.component, 'state', u.state,
+            'detail', u.detail) ORDER BY u.position), '[]') FROM core.units u WHERE u.owner = wanted))
+      FROM core.status s WHERE s.owner = wanted
+$$;
+COMMENT ON FUNCTION core.status_of IS 'The recorded status of an owner, or NULL.';
+
+CREATE FUNCTION core.spec_of(d core.deployments) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object('workspace', w.name, 'name', d.name, 'release', d.release,
+        'cluster', d.cluster, 'airflow_version', d.airflow_version, 'executor', d.executor, 'dags_folder', d.dags_folder,
+        'hibernated', d.hibernated, 'drift_policy', d.drift_policy, 'restarted_at', d.restarted_at,
+        'components', core.components_of(d.id), 'variables', core.variables_of(d.id))
+      FROM core.workspaces w WHERE w.id = d.workspace_id
+$$;
+COMMENT ON FUNCTION core.spec_of IS 'What a pass renders; NULL when there is no deployment.';
+
+-- in UTC whatever the session's zone: the text of restarted_at is part of every process's digest
+CREATE FUNCTION core.load(wanted text) RETURNS jsonb LANGUAGE sql STABLE SET TimeZone = 'UTC' AS $$
+    SELECT jsonb_build_object(
+        'now', statement_timestamp(),
+        'spec', core.spec_of(d),
+        'generation', coalesce(d.generation, 0),
+        'stage', coalesce(core.stage_of(d), 'active'),
+        'stage_ends_at', CASE core.stage_of(d) WHEN 'stopping' THEN d.delete_after WHEN 'retaining' THEN d.retain_until END,
+        'paused_until', CASE WHEN d.paused_until > statement_timestamp() THEN d.paused_until END,
+        'pause_reason', CASE WHEN d.paused_until > statement_timestamp() THEN d.pause_reason ELSE '' END,
+        'secrets', (SELECT coalesce(jsonb_object_agg(name, version), '{}') FROM (
+            SELECT s.name, max(s.version) AS version FROM core.secrets s WHERE s.owner = wanted GROUP BY s.name) AS newest),
+        'ports', (SELECT coalesce(jsonb_agg(jsonb_build_array(p.unit, p.port, p.number) ORDER BY p.number), '[]')
+            FROM core.ports p WHERE p.deployment_id = d.id),
+        'milestones', (SELECT coalesce(jsonb_agg(jsonb_build_array(m.name, m.key) ORDER BY m.name, m.key), '[]')
+            FROM core.milestones m WHERE m.owner = wanted),
+        'inventory', (SELECT coalesce(jsonb_agg(jsonb_build_object('kind', o.kind, 'name', o.name, 'unit', o.unit, 'digest', o.digest,
+            'needs', o.needs, 'state', o.state, 'retain', o.retain, 'uid', o.uid) ORDER BY o.kind, o.name), '[]')
+            FROM core.objects o WHERE o.owner = wanted),
+        'status', core.status_of(wanted))
+      FROM (SELECT 1) AS always LEFT JOIN core.deployments d ON d.owner = wanted
+$$;
+COMMENT ON FUNCTION core.load IS 'Everything a pass needs to know about one owner, in one snapshot.';
+
+CREATE FUNCTION core.due() RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    SELECT d.owner FROM core.deployments d LEFT JOIN core.status s ON s.owner = d.owner
+     WHERE s.observed_generation IS DISTINCT FROM d.generation
+        OR s.next_attempt_at <= statement_timestamp()
+        OR d.paused_until <= statement_timestamp() AND EXISTS (
+            SELECT FROM core.conditions c WHERE c.owner = d.owner AND c.type = 'Synced' AND c.reason = 'Paused')
+        OR d.delete_after <= statement_timestamp() AND s.next_attempt_at IS NULL
+           AND d.paused_until > statement_timestamp() IS NOT TRUE
+           AND (d.retain_until <= statement_timestamp() OR EXISTS (
+                SELECT FROM core.objects o WHERE o.owner = d.owner AND NOT o.retain AND o.state IN ('intended', 'present')))
+$$;
+COMMENT ON FUNCTION core.due IS 'The queue''s source: what is desired is not what was last looked at, an attempt is due, a pause is over, or a deletion has come to its next stage and that is not done.';
+
+CREATE FUNCTION core.owners() RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    SELECT owner FROM core.deployments UNION SELECT owner FROM core.objects ORDER BY 1
+$$;
+COMMENT ON FUNCTION core.owners IS 'Every owner that is desired or still holds something.';

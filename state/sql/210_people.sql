@@ -1,0 +1,96 @@
+-- Functions for people. Each is one change of what is desired, or one answer.
+
+CREATE FUNCTION armillary.why(deployment text) RETURNS SETOF text LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE d core.deployments := (SELECT o FROM core.deployments o WHERE o.id = core.resolve(why.deployment));
+BEGIN
+    RETURN QUERY SELECT format('%s is at generation %s, observed %s, %s.', why.deployment, d.generation,
+        coalesce((SELECT s.observed_generation::text FROM core.status s WHERE s.owner = d.owner), 'never'), core.stage_of(d));
+    IF d.deletion_requested_at IS NOT NULL THEN
+        RETURN QUERY SELECT format('Its deletion was asked for; processes and files are removed after %s, data after %s. Until then: SELECT armillary.undelete(%L)',
+            to_char(d.delete_after, 'YYYY-MM-DD HH24:MI:SS TZ'), to_char(d.retain_until, 'YYYY-MM-DD HH24:MI:SS TZ'), why.deployment);
+    END IF;
+    IF d.paused_until > now() THEN
+        RETURN QUERY SELECT format('It is paused until %s: %s', to_char(d.paused_until, 'YYYY-MM-DD HH24:MI:SS TZ'), d.pause_reason);
+    END IF;
+    RETURN QUERY SELECT format('%s=%s (%s since %s): %s', c.type, c.status, c.reason, to_char(c.since, 'YYYY-MM-DD HH24:MI:SS TZ'), c.message)
+        FROM core.conditions c WHERE c.owner = d.owner ORDER BY c.type DESC;
+    RETURN QUERY SELECT format('%s is %s%s', u.unit, u.state, CASE WHEN u.detail = '' THEN '' ELSE ': ' || u.detail END)
+        FROM core.units u WHERE u.owner = d.owner AND u.state NOT IN ('ready', 'done') ORDER BY u.position;
+    RETURN QUERY SELECT format('%s: %s', x.unit, x.detail) FROM armillary.waiting x
+        WHERE x.deployment = why.deployment AND x.unit LIKE 'variable/%';
+    RETURN QUERY SELECT format('%s %s%s: %s', to_char(e.at, 'HH24:MI:SS'), e.reason, CASE WHEN e.object = '' THEN '' ELSE ' ' || e.object END, e.message)
+        FROM (SELECT * FROM core.events v WHERE v.owner = d.owner ORDER BY v.id DESC LIMIT 5) AS e ORDER BY e.id;
+END $$;
+COMMENT ON FUNCTION armillary.why IS 'Why a deployment is as it is: conditions, what is not ready, the last five events.';
+
+CREATE FUNCTION armillary.undelete(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE target bigint := core.resolve(undelete.deployment);
+BEGIN
+    UPDATE core.deployments d SET deletion_requested_at = NULL
+     WHERE d.id = target AND d.deletion_requested_at IS NOT NULL;
+    RETURN CASE WHEN FOUND THEN 'undeleted' ELSE 'was not being deleted' END;
+END $$;
+COMMENT ON FUNCTION armillary.undelete IS 'Takes back a deletion, while the databases are still kept.';
+
+CREATE FUNCTION armillary.pause(deployment text, until timestamptz, reason text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    IF until IS NULL OR until <= now() OR coalesce(reason, '') = '' THEN
+        PERFORM core.invalid('a_pause_has_a_reason', '/paused_until', 'A pause needs an end in the future and a reason.', 'SELECT armillary.pause(''demo/hello'', now() + interval ''1 hour'', ''maintenance'')');
+    END IF;
+    UPDATE core.deployments d SET paused_until = until, pause_reason = reason WHERE d.id = core.resolve(pause.deployment);
+    RETURN format('paused until %s', until);
+END $$;
+COMMENT ON FUNCTION armillary.pause IS 'Nothing of the deployment is changed until then. What runs, runs on.';
+
+CREATE FUNCTION armillary.resume(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    UPDATE core.deployments d SET paused_until = NULL, pause_reason = '' WHERE d.id = core.resolve(resume.deployment) AND d.paused_until IS NOT NULL;
+    RETURN CASE WHEN FOUND THEN 'resumed' ELSE 'was not paused' END;
+END $$;
+COMMENT ON FUNCTION armillary.resume IS 'Ends a pause.';
+
+CREATE FUNCTION armillary.restart(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    UPDATE core.deployments d SET restarted_at = now() WHERE d.id = core.resolve(restart.deployment);
+    RETURN 'restarting';
+END $$;
+COMMENT ON FUNCTION armillary.restart IS 'Restarts every Airflow process of a deployment.';
+
+CREATE FUNCTION armillary.hibernate(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    UPDATE core.deployments d SET hibernated = true WHERE d.id = core.resolve(hibernate.deployment) AND NOT d.hibernated;
+    RETURN 'hibernated';
+END $$;
+COMMENT ON FUNCTION armillary.hibernate IS 'Stops everything of a deployment and keeps it all.';
+
+CREATE FUNCTION armillary.wake(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    UPDATE core.deployments d SET hibernated = false WHERE d.id = core.resolve(wake.deployment) AND d.hibernated;
+    RETURN 'awake';
+END $$;
+COMMENT ON FUNCTION armillary.wake IS 'Starts a hibernated deployment again.';
+
+CREATE FUNCTION armillary.rollback(deployment text, revision bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE
+    target bigint := core.resolve(rollback.deployment);
+    now_is jsonb := core.document(target);
+    earlier jsonb := (SELECT r.spec FROM core.revisions r WHERE r.deployment_id = target AND r.revision = rollback.revision);
+BEGIN
+    IF earlier IS NULL THEN
+        PERFORM core.not_found(format('%s has no revision %s.', rollback.deployment, rollback.revision), 'Its newest revisions: '
+            || (SELECT string_agg(n.revision::text, ', ' ORDER BY n.revision DESC) FROM (
+                SELECT r.revision FROM core.revisions r WHERE r.deployment_id = target ORDER BY r.revision DESC LIMIT 20) AS n));
+    END IF;
+    IF now_is->>'deletion_requested_at' IS NOT NULL THEN
+        PERFORM core.refuse('what_is_being_deleted_is_not_rolled_back', '', format('%s is being deleted.', rollback.deployment),
+            format('SELECT armillary.undelete(%L)', rollback.deployment));
+    END IF;
+    -- what is asked for goes back; names, a pause and the last restart stay as they are now
+    PERFORM core.put_deployment(split_part(rollback.deployment, '/', 1), split_part(rollback.deployment, '/', 2),
+        (earlier - ARRAY['workspace', 'name', 'deletion_requested_at', 'delete_after', 'retain_until']) || jsonb_build_object(
+            'paused_until', now_is->'paused_until', 'pause_reason', now_is->'pause_reason', 'restarted_at', now_is->'restarted_at'));
+    UPDATE core.variables v SET version = (earlier->'variables'->v.key->>'version')::integer
+     WHERE v.deployment_id = target AND v.secret AND (earlier->'variables'->v.key->>'version')::integer NOT IN (0, v.version);
+    RETURN (SELECT d.generation FROM core.deployments d WHERE d.id = target);
+END $$;
+COMMENT ON FUNCTION armillary.rollback IS 'Makes an earlier revision the newest generation, which it returns. Secrets go back to the versions they had.';

@@ -1,0 +1,161 @@
+"""The queue's laws, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from model.names import Owner
+from reconciler.queue import Priority, WorkQueue
+
+A, B, C = (Owner("deployment", name) for name in "abc")
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+
+async def taken(queue: WorkQueue) -> Owner:
+    async with queue.take() as owner:
+        return owner
+
+
+async def test_a_key_added_many_times_is_worked_on_once():
+    queue = WorkQueue()
+    for _ in range(5):
+        queue.add(A, Priority.DRIFT)
+
+    assert await taken(queue) == A
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(60):
+            await taken(queue)
+
+
+async def test_a_user_s_change_goes_before_drift_before_retry_before_resync():
+    queue = WorkQueue()
+    queue.add(A, Priority.RESYNC)
+    queue.add(B, Priority.DRIFT)
+    queue.add(C, Priority.CHANGE)
+
+    assert [await taken(queue) for _ in range(3)] == [C, B, A]
+
+
+async def test_equal_keys_are_first_come_first_served():
+    queue = WorkQueue()
+    for owner in (B, A, C):
+        queue.add(owner, Priority.CHANGE)
+
+    assert [await taken(queue) for _ in range(3)] == [B, A, C]
+
+
+async def test_the_earliest_time_and_the_highest_priority_win():
+    queue = WorkQueue()
+    queue.add(A, Priority.RETRY, delay_seconds=100)
+    queue.add(B, Priority.RETRY)
+    queue.add(A, Priority.CHANGE)
+
+    assert await taken(queue) == A
+
+
+async def test_a_later_wish_does_not_postpone_an_earlier_one():
+    queue = WorkQueue()
+    queue.add(A, Priority.RETRY, delay_seconds=1)
+    queue.add(A, Priority.RETRY, delay_seconds=1000)
+
+    async with asyncio.timeout(2):
+        assert await taken(queue) == A
+
+
+async def test_a_delayed_key_waits_for_its_time(looptime):
+    queue = WorkQueue()
+    queue.add(A, Priority.RETRY, delay_seconds=30)
+
+    await taken(queue)
+
+    assert looptime == 30
+
+
+async def test_a_key_is_never_in_two_hands_and_comes_back_when_dirty():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+    async with queue.take() as owner:
+        assert not queue.is_dirty(owner)
+        queue.add(A, Priority.CHANGE)
+        assert queue.is_dirty(owner)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(60):
+                await taken(queue)
+
+    assert await taken(queue) == A
+
+
+async def test_drift_alone_does_not_make_a_running_pass_out_of_date():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+    async with queue.take() as owner:
+        queue.add(A, Priority.DRIFT)
+
+        assert not queue.is_dirty(owner)
+
+
+async def test_a_waiting_worker_wakes_when_a_key_comes(looptime):
+    queue = WorkQueue()
+    worker = asyncio.create_task(taken(queue))
+    await asyncio.sleep(5)
+    queue.add(A, Priority.CHANGE)
+
+    assert await worker == A
+    assert looptime == 5
+
+
+async def test_a_cancelled_pass_gives_its_key_back_to_nobody_but_keeps_later_wishes():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+
+    async def hang() -> None:
+        async with queue.take():
+            queue.add(A, Priority.DRIFT)
+            await asyncio.sleep(1000)
+
+    worker = asyncio.create_task(hang())
+    await asyncio.sleep(1)
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+
+    assert await taken(queue) == A
+
+
+async def test_a_closed_queue_gives_out_nothing_and_tells_when_it_is_at_rest():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+    async with queue.take():
+        queue.add(B, Priority.CHANGE)
+        queue.close()
+        rest = asyncio.create_task(queue.at_rest())
+        await asyncio.sleep(1)
+        assert not rest.done()
+
+    await rest
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(60):
+            await taken(queue)
+
+
+async def test_depth_and_age_count_only_what_is_due():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+    queue.add(B, Priority.RETRY, delay_seconds=100)
+    await asyncio.sleep(10)
+
+    assert queue.depth == 1
+    assert queue.oldest_seconds() == 10
+
+
+async def test_a_key_whose_pass_hangs_grows_old():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+    async with queue.take():
+        await asyncio.sleep(90)
+
+        assert queue.oldest_seconds() == 90
+    assert queue.oldest_seconds() == 0
