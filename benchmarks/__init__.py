@@ -1,0 +1,1 @@
+"""The numbers Armillary is held to, measured on the machine they are run on and printed as JSON. Never tests."""
