@@ -21,6 +21,8 @@ from cli.home import Home
 from cli.output import Format, show
 
 _CONNECT_SECONDS = 10
+# a refusal says what is wrong and what to do; which function of ours said so helps nobody
+_QUIET = ("-v", "SHOW_CONTEXT=never")
 _VARIABLES = {
     "host": "PGHOST",
     "port": "PGPORT",
@@ -48,7 +50,7 @@ def run(home: Home, commands: Sequence[str], format: Format) -> int:
         )
     if not commands:
         # psql takes over this process: Ctrl-C is its own, and it alone holds the terminal
-        os.execve(program, [program], environment(url))  # noqa: S606 - no shell is wanted
+        os.execve(program, [program, *_QUIET], environment(url))  # noqa: S606 - no shell is wanted
     return _psql(program, url, commands)
 
 
@@ -73,7 +75,7 @@ def environment(url: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 def _psql(program: str, url: str, commands: Sequence[str]) -> int:
-    arguments = [program, "-X", "-v", "ON_ERROR_STOP=1"]
+    arguments = [program, "-X", *_QUIET, "-v", "ON_ERROR_STOP=1"]
     for command in commands:
         arguments += ["-c", command]
     # no timeout: a statement takes what it takes, and Ctrl-C ends it

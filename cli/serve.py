@@ -31,6 +31,7 @@ from drivers.postgres.driver import PostgresDriver
 from model.names import SecretRef
 from model.objects import Site
 from model.spec import Snapshot
+from reconciler.bulkhead import Bulkhead
 from reconciler.daemon import Daemon
 from reconciler.leadership import Leadership
 from reconciler.logs import configure
@@ -90,7 +91,11 @@ async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -
     keyring = Keyring.load_or_create(home.keyring)
     secrets = Secrets(database, keyring)
     identity = installation.identify(home)
-    drivers = await _drivers(stack, settings, secrets, identity, url)
+    leadership = Leadership(Leases(database), name=f"cluster/{CLUSTER}", holder=identity)
+    drivers = await _drivers(
+        stack, settings, secrets, identity, url, may_write=lambda: leadership.epoch is not None
+    )
+    local = next(one.inner for one in drivers if isinstance(one.inner, LocalDriver))
     states = Store(database, keyring)
     stack.push_async_callback(states.close)
     daemon = Daemon(
@@ -103,13 +108,15 @@ async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -
             ),
             index=states,
             seals=secrets,
-            leadership=Leadership(Leases(database), name=f"cluster/{CLUSTER}", holder=identity),
+            leadership=leadership,
             signals=lambda: signals(url, stop=stop),
             store_errors=(StateError,),
             settings=settings,
+            installation=identity,
+            stamps={CLUSTER: local},
         )
     )
-    context = _context(database, secrets, daemon, drivers)
+    context = _context(database, secrets, daemon, local)
     await stack.enter_async_context(_listening(home, settings, context))
     log.info("daemon started", home=str(home.path), host=settings.host, port=settings.port)
     await daemon.run(stop)
@@ -144,8 +151,14 @@ async def _database(url: str) -> AsyncIterator[Database]:
 
 
 async def _drivers(
-    stack: AsyncExitStack, settings: Settings, secrets: Secrets, identity: str, url: str
-) -> tuple[Driver, ...]:
+    stack: AsyncExitStack,
+    settings: Settings,
+    secrets: Secrets,
+    identity: str,
+    url: str,
+    *,
+    may_write: Callable[[], bool],
+) -> tuple[Bulkhead, ...]:
     """The local cluster's two drivers, open. One that cannot be opened now is blind until it can."""
 
     async def reveal(secret: SecretRef) -> str:
@@ -155,15 +168,16 @@ async def _drivers(
         except StateError as error:
             raise Unavailable(str(error)) from error
 
-    drivers: tuple[Driver, ...] = (
+    inner: tuple[Driver, ...] = (
         PostgresDriver(admin_url=settings.databases or url, installation=identity, reveal=reveal),
         LocalDriver(home=settings.home, installation=identity, reveal=reveal),
     )
+    drivers = tuple(Bulkhead(one, may_write=may_write) for one in inner)
     for driver in drivers:
         try:
             await driver.open()
         except Unavailable as error:
-            log.warning("driver not open yet", driver=type(driver).__name__, why=str(error))
+            log.warning("driver not open yet", driver=type(driver.inner).__name__, why=str(error))
         stack.push_async_callback(driver.close)
     return drivers
 
@@ -179,8 +193,7 @@ def _sites(settings: Settings, identity: str, databases_url: str) -> Callable[[S
     return site
 
 
-def _context(database: Database, secrets: Secrets, daemon: Daemon, drivers: tuple[Driver, ...]) -> Context:
-    local = next(one for one in drivers if isinstance(one, LocalDriver))
+def _context(database: Database, secrets: Secrets, daemon: Daemon, local: LocalDriver) -> Context:
     return Context(
         desired=Desired(database),
         tokens=Tokens(database),

@@ -16,11 +16,26 @@ from enum import Enum
 _DIGEST_CHARACTERS = 24  # 96 bits: no accidental collision, short enough to read in a table
 
 
+_PLAIN = frozenset({str, int, float, bool})
+
+
+_FIELDS: dict[type, tuple[str, ...] | None] = {}
+
+
+def _fields_of(kind: type) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None for any other class. Asked hundreds of times a rendering."""
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(one.name for one in fields(kind)) if is_dataclass(kind) else None
+    return _FIELDS[kind]
+
+
 def canonical(value: object) -> object:
     """The value as JSON-ready data, the same for equal values whatever their order in mappings or sets."""
-    if is_dataclass(value) and not isinstance(value, type):
-        body = {one.name: canonical(getattr(value, one.name)) for one in fields(value)}
-        return {"": type(value).__name__, **body}
+    if value is None or type(value) in _PLAIN:
+        return value
+    names = _fields_of(type(value))
+    if names is not None:
+        return {"": type(value).__name__, **{name: canonical(getattr(value, name)) for name in names}}
     if isinstance(value, Enum):
         return canonical(value.value)
     if isinstance(value, Mapping):
@@ -29,7 +44,7 @@ def canonical(value: object) -> object:
         return sorted((canonical(one) for one in value), key=lambda one: json.dumps(one, sort_keys=True))
     if isinstance(value, tuple | list):
         return [canonical(one) for one in value]
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be part of a digest")
 

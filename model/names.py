@@ -36,8 +36,39 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where an owner's work queues: its cluster, and the workspace it is fair to. Both may be unknown (empty)."""
+
+    cluster: str = ""
+    workspace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in the history of desired state: the number of its newest change, and what only that change had.
+
+    Numbers come again after a restore from a backup; `token` does not, so it tells which history it is of.
+    """
+
+    number: int = 0
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A key that is worth a pass: where it queues, and the generation that is asked for."""
+
+    place: Place
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """The name of one object in one cluster: its kind and a name unique within that kind."""
+    """The name of one object: its kind and a name unique within that kind.
+
+    Kinds are unique to a driver, and a driver serves one cluster (or, as databases do, all): where an
+    installation has several clusters of one sort, their kinds begin with the cluster's name.
+    """
 
     kind: Kind
     name: str

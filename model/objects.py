@@ -74,15 +74,19 @@ class Observed:
 
     `seen`: objects of ours. `foreign`: wanted places that something not ours stands in (an object of that
     name without our mark, a port somebody holds): ref → a sentence naming the holder. `blind`: kinds that
-    could not be seen → why; nothing about them may be concluded.
+    could not be seen → why; nothing about them may be concluded. `as_of`: for each kind that was read from a
+    cache, the version of the world that the cache had reached; kinds that are missing were read from the world
+    itself. Versions of one kind grow with time, until a world is restored from a backup.
     """
 
     seen: Mapping[Ref, Seen] = field(default_factory=dict)
     foreign: Mapping[Ref, str] = field(default_factory=dict)
     blind: Mapping[Kind, str] = field(default_factory=dict)
+    as_of: Mapping[Kind, int] = field(default_factory=dict)
 
 
-InventoryState = Literal["intended", "present", "deleting", "gone"]
+InventoryState = Literal["intended", "present", "stopped", "deleting", "gone"]
+"""`stopped`: by us, for a task. That it does not run is then no drift."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,7 @@ class Waiting:
     """An object whose turn has not come, and why: the explanation people see.
 
     `action` is what will be done then; None while something already started (a task) has yet to end.
+    `again_seconds`: when it is worth another look if no hint comes before.
     """
 
     ref: Ref
@@ -97,6 +98,7 @@ class Waiting:
     why: str
     action: Action | None = None
     unmet: tuple[Need, ...] = ()
+    again_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +111,25 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Something that holds data, is not used any more, and is left until a person says otherwise."""
+
+    ref: Ref
+    unit: UnitName
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Desired minus observed. Empty means converged."""
+    """Desired minus observed. Empty means converged.
+
+    `kept` is what nobody desires any more and holds data: told, and in nobody's way.
+    """
 
     now: tuple[Action, ...] = ()
     later: tuple[Waiting, ...] = ()
     held: tuple[Held, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
     @property
     def is_empty(self) -> bool:

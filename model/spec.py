@@ -18,6 +18,9 @@ from model.status import Milestone, Status
 Executor = Literal["LocalExecutor", "CeleryExecutor", "KubernetesExecutor"]
 DriftPolicy = Literal["repair", "report"]
 Stage = Literal["active", "stopping", "retaining", "purging"]
+Approval = Literal["deletes", "data", "rollout"]
+"""What a person can approve for one owner: deletes beyond the budget, the end of data that nothing uses any more,
+a change that the fleet gate holds."""
 SettingValue = str | int | float | bool
 
 
@@ -77,7 +80,8 @@ class Snapshot:
     grace not over: all is stopped, nothing removed); `retaining` (grace over: only retained units
     remain); `purging` (`retain_until` over: nothing remains). `spec` None: the row is gone (an orphan)
     or it is a platform owner. `secrets` maps the name of each of the owner's secrets to its newest version.
-    `stage_ends_at` is when the stage changes by itself.
+    `stage_ends_at` is when the stage changes by itself. `defaults`: a digest of the defaults that reach the spec.
+    `change` is the number of the newest change of desired state anywhere, as of this read.
     """
 
     owner: Owner
@@ -93,3 +97,6 @@ class Snapshot:
     milestones: frozenset[Milestone] = frozenset()
     inventory: tuple[Known, ...] = ()
     status: Status | None = None
+    defaults: str = ""
+    approvals: frozenset[Approval] = frozenset()
+    change: int = 0

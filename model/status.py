@@ -69,23 +69,37 @@ class Event:
     object: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Milestone:
-    """A task's achievement: done is a row."""
+    """What a task has achieved last, and what was begun since: done is a row.
+
+    `key` is the newest achievement, empty for none: a schema that went from 1 to 2 and back is at 1, and no longer
+    at 2. `begun` are the keys of what was started after it, written before it starts: until something is achieved
+    again, nobody knows how far they came.
+    """
 
     name: UnitName
-    key: str
+    key: str = ""
+    begun: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What is stored about an owner between passes. Equal values are never written again."""
+    """What is stored about an owner between passes. Equal values are never written again.
+
+    `converged_generation` and `converged_defaults`: of the last time that everything asked for was there (None,
+    empty: never). While they are not today's, what differs was asked for. `rolling_since`: when the fleet gate
+    let through a change that nobody asked for in particular, until the owner has converged and is Ready again.
+    """
 
     observed_generation: int
     conditions: tuple[Condition, ...] = ()
     units: tuple[UnitStatus, ...] = ()
     attempts: int = 0  # failed passes since the last success or new generation
     next_attempt_at: datetime | None = None
+    converged_generation: int | None = None
+    converged_defaults: str = ""
+    rolling_since: datetime | None = None
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """The condition of that type, or None when it was never observed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 FIRST_SECONDS = 1.0
+FLOOR_SECONDS = 0.5
 CAP_SECONDS = 300.0  # no error state is terminal: five minutes is the longest anybody waits for a retry
 
 
@@ -10,9 +11,9 @@ def backoff_seconds(attempts: int, fraction: float) -> float:
     """Capped exponential delay with full jitter.
 
     `attempts` counts failures since the last success (1 for the first); `fraction` is in [0, 1). The delay is
-    never less than a quarter of its ceiling, so that jitter cannot turn a backoff into a hot loop.
+    never less than half a second, so that jitter cannot turn a backoff into a hot loop.
     """
     if attempts < 1:
         raise ValueError("backoff follows a failure: attempts must be at least 1")
     ceiling: float = min(CAP_SECONDS, FIRST_SECONDS * 2.0 ** min(attempts - 1, 32))
-    return ceiling * (0.25 + 0.75 * fraction)
+    return max(FLOOR_SECONDS, ceiling * fraction)

@@ -21,6 +21,7 @@ from model.status import (
     Event,
     Milestone,
     Outcome,
+    Reason,
     Record,
     Status,
 )
@@ -28,6 +29,7 @@ from model.units import Task
 from reconciler.backoff import backoff_seconds
 from reconciler.judge import ready, synced, unit_statuses
 from reconciler.needs import Desired, World, world_of
+from reconciler.rails import UNASKED
 
 LOOK_AGAIN_SECONDS = 5.0
 """How long to wait for a driver's hint while something is on its way. The hint is usually first."""
@@ -43,6 +45,7 @@ class Finding:
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     epoch: int = 0
+    hold: str = ""  # why nothing at all may be changed now
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -52,7 +55,7 @@ class Finding:
     @property
     def world(self) -> World:
         """The observation with what it is judged by."""
-        return world_of(self.desired, self.observed, self.before.milestones)
+        return world_of(self.desired, self.observed, self.before.milestones, self.before.inventory)
 
 
 def conclude(finding: Finding, *, now: datetime, fraction: float) -> Conclusion:
@@ -61,6 +64,12 @@ def conclude(finding: Finding, *, now: datetime, fraction: float) -> Conclusion:
     achieved = tuple(_achieved(finding))
     objects = tuple(_inventory(finding))
     forget = tuple(_forgotten(finding))
+    is_gone = _is_gone(finding, forget)
+    if finding.before.spec is None and not (finding.before.inventory or finding.observed.seen):
+        # nobody asked for it and nothing of it is known: a hint about somebody who never was, or is gone
+        leaves = is_gone and finding.before.status is not None
+        record = Record(owner=finding.before.owner, epoch=finding.epoch, remove_owner=leaves)
+        return Conclusion(record=record, verdict=Done())
     record = Record(
         owner=finding.before.owner,
         epoch=finding.epoch,
@@ -69,7 +78,7 @@ def conclude(finding: Finding, *, now: datetime, fraction: float) -> Conclusion:
         forget=forget,
         milestones=achieved,
         events=tuple(_events(finding, status, achieved)),
-        remove_owner=_is_gone(finding, forget),
+        remove_owner=is_gone,
     )
     return Conclusion(record=record, verdict=_verdict(finding, record, status, now=now))
 
@@ -82,14 +91,40 @@ def _status(finding: Finding, *, now: datetime, fraction: float) -> Status:
     world = finding.world
     units = unit_statuses(world, finding.plan, finding.outcomes)
     attempts, next_attempt_at = _attempts(finding, now=now, fraction=fraction)
-    fresh = (synced(finding.before, finding.plan, finding.observed, finding.failed), ready(world, units))
+    fresh = (
+        synced(finding.before, finding.plan, finding.observed, finding.failed, finding.hold),
+        ready(world, units, finding.before.stage),
+    )
+    has_converged = fresh[0].status == "True"
     return Status(
-        observed_generation=finding.before.generation,
+        # a restored database may ask for an older generation: that is held, and what was seen stays seen
+        observed_generation=max(finding.before.generation, before.observed_generation if before else 0),
         conditions=tuple(_since(one, before, now) for one in fresh),
         units=units,
         attempts=attempts,
         next_attempt_at=next_attempt_at,
+        converged_generation=finding.before.generation
+        if has_converged
+        else before.converged_generation
+        if before
+        else None,
+        converged_defaults=finding.before.defaults
+        if has_converged
+        else before.converged_defaults
+        if before
+        else "",
+        rolling_since=_rolling_since(finding, fresh, now),
     )
+
+
+def _rolling_since(finding: Finding, fresh: tuple[Condition, Condition], now: datetime) -> datetime | None:
+    """When an unasked change began that the owner has not recovered from yet."""
+    is_synced, is_ready = fresh[0].status == "True", fresh[1].status == "True" or fresh[1].reason is Reason.STOPPED
+    if is_synced and is_ready:
+        return None
+    old = finding.before.status.rolling_since if finding.before.status is not None else None
+    begins = any(one.cause in UNASKED for one in finding.plan.now)
+    return old or (now if begins else None)
 
 
 def _since(fresh: Condition, before: Status | None, now: datetime) -> Condition:
@@ -147,10 +182,16 @@ def _inventory(finding: Finding) -> Iterator[Known]:
         elif isinstance(action, Delete) and rows[action.ref].state != "deleting":
             yield replace(rows[action.ref], state="deleting")
     for wanted in finding.desired.objects:
-        row, seen = rows.get(wanted.ref), finding.observed.seen.get(wanted.ref)
-        unrecorded = row is None or row.state == "intended"
-        if seen is not None and seen.digest == wanted.digest and unrecorded and wanted.ref not in actions:
-            yield known_of(wanted, finding.desired, uid=seen.uid)
+        seen = finding.observed.seen.get(wanted.ref)
+        if seen is None or seen.digest != wanted.digest or wanted.ref in actions:
+            continue
+        row = rows.get(wanted.ref)
+        if row is not None and row.state == "stopped" and seen.running == 0:
+            continue  # until it is started again, or somebody else starts it
+        # also where the row tells of less: a write whose answer was lost, an object adopted or made anew by others
+        fresh = known_of(wanted, finding.desired, uid=seen.uid)
+        if fresh != row:
+            yield fresh
 
 
 def known_of(wanted: Object, desired: Desired, *, uid: str) -> Known:
@@ -177,10 +218,9 @@ def _forgotten(finding: Finding) -> Iterator[Ref]:
 
 
 def _is_gone(finding: Finding, forget: Sequence[Ref]) -> bool:
-    """A deleted owner that owns nothing any more, seen with open eyes."""
+    """An owner whose retention is over, or whose row is gone, that owns nothing any more, seen with open eyes."""
     return (
-        finding.before.stage == "purging"
-        and finding.before.spec is not None
+        (finding.before.stage == "purging" or finding.before.spec is None)
         and not finding.observed.seen
         and not finding.observed.blind
         and len(forget) == len(finding.before.inventory)
@@ -238,9 +278,14 @@ def _verdict(finding: Finding, record: Record, status: Status, *, now: datetime)
         return Again(at=status.next_attempt_at, why="an action failed")
     if record.milestones:
         return Again(at=now, why="a task was achieved")
-    on_its_way = finding.plan.later if finding.before.paused_until is None else ()
-    if finding.outcomes or on_its_way or len(finding.plan.now) > len(finding.outcomes):
+    if status.next_attempt_at is not None and status.next_attempt_at > now and not finding.outcomes:
+        return Again(at=status.next_attempt_at, why="the last attempt failed")
+    waiting = finding.plan.later if finding.before.paused_until is None else ()
+    if finding.outcomes or len(finding.plan.now) > len(finding.outcomes):
         return Again(at=soon, why="something is on its way")
+    if waiting:
+        seconds = min(one.again_seconds for one in waiting)
+        return Again(at=now + timedelta(seconds=seconds), why="something is waited for")
     times = [at for at in (status.next_attempt_at, *_own_changes(finding.before)) if at and at > now]
     return Again(at=min(times), why="a time that was set") if times else Done()
 

@@ -7,6 +7,7 @@ which adopts everything that runs. Nothing here decides anything: keys go into t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -14,13 +15,16 @@ from prometheus_client import CollectorRegistry
 
 from model.names import Owner
 from model.plan import Plan
+from reconciler.bulkhead import Bulkhead
 from reconciler.feeds import Feeds
+from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
 from reconciler.parts import Parts
 from reconciler.progress import Progress
 from reconciler.queue import WorkQueue
 from reconciler.reconcile import preview
-from reconciler.schedule import timers
+from reconciler.retries import Retries
+from reconciler.watermark import Watermark
 from reconciler.work import Workshop
 
 log = structlog.get_logger()
@@ -32,10 +36,22 @@ class Daemon:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._metrics = Metrics()
-        self._queue = WorkQueue()
-        self._feeds = Feeds(parts, self._queue, self._metrics)
-        self._workshop = Workshop(parts, self._queue, self._metrics)
+        self._queue = WorkQueue(opened=self._open_lane)
+        retries = Retries(parts.tools.random)
+        self._watermark = Watermark(parts)
+        self._ledger = Ledger(parts.tools.limits, hold=self._watermark.hold)
+        self._feeds = Feeds(parts, self._queue, retries=retries, ledger=self._ledger, metrics=self._metrics)
+        self._workshop = Workshop(
+            parts,
+            queue=self._queue,
+            retries=retries,
+            ledger=self._ledger,
+            watermark=self._watermark,
+            metrics=self._metrics,
+        )
         self._started_at = datetime.now(UTC)
+        self._lanes: set[str] = set()
+        self._staff: Callable[[str], None] | None = None
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -44,7 +60,7 @@ class Daemon:
 
     async def preview(self, owner: Owner) -> Plan:
         """What a pass of this owner would do now. Writes nothing."""
-        return await preview(owner, self._parts.tools)
+        return await preview(owner, self._parts.tools, self._ledger)
 
     def progress(self) -> Progress:
         """Whether work gets done: liveness means progress, not a process that exists."""
@@ -58,13 +74,25 @@ class Daemon:
             oldest_waiting_seconds=self._queue.oldest_seconds(),
             listening=self._feeds.is_listening,
             leading=leading,
-            blind=dict(self._feeds.blind),
+            blind={**self._feeds.blind, **self._silent()},
         )
+
+    def _silent(self) -> dict[str, str]:
+        """Drivers that do not answer → why, and their metrics."""
+        found: dict[str, str] = {}
+        for driver in self._parts.tools.drivers:
+            if isinstance(driver, Bulkhead):
+                state, name = driver.state(), f"{type(driver.inner).__name__} {driver.cluster}".rstrip()
+                self._metrics.circuit_open.labels(name).set(int(state.is_open))
+                self._metrics.calls_limit.labels(name).set(state.calls_limit)
+                if state.is_open:
+                    found[name] = state.why
+        return found
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then let running passes end. Raises what an eternal task died of."""
         settings = self._parts.settings
-        ticks = timers(
+        ticks = self._parts.timers(
             {
                 "resync": (settings.resync_interval_seconds, self._feeds.want_resync),
                 "orphans": (settings.orphan_interval_seconds, self._feeds.want_orphans),
@@ -73,12 +101,20 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             eternal = [
                 group.create_task(self._parts.leadership.keep(), name="lead"),
+                group.create_task(self._watermark.keep(), name="watermark"),
                 *(group.create_task(one, name=name) for name, one in self._feeds.tasks().items()),
             ]
-            workers = [
-                group.create_task(self._workshop.work(), name=f"worker {number}")
-                for number in range(settings.workers)
-            ]
+            workers: list[asyncio.Task[None]] = []
+
+            def staff(cluster: str) -> None:
+                workers.extend(
+                    group.create_task(self._workshop.work(cluster), name=f"worker {number} {cluster}")
+                    for number in range(settings.workers)
+                )
+
+            for cluster in self._lanes:
+                staff(cluster)
+            self._staff = staff
             ticks.start()
             await stop.wait()
             ticks.shutdown(wait=False)
@@ -87,6 +123,12 @@ class Daemon:
             _cancel(workers)
         await self._parts.leadership.resign()
         log.info("daemon stopped")
+
+    def _open_lane(self, cluster: str) -> None:
+        """A cluster's first key: its own workers, so that a cluster that hangs holds up nobody else's."""
+        self._lanes.add(cluster)
+        if self._staff is not None:
+            self._staff(cluster)
 
     async def _drain(self) -> None:
         """Wait until no pass runs, as long as the grace lasts. The next daemon finishes what is cut off."""

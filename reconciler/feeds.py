@@ -7,31 +7,40 @@ what a driver's watch missed. No feed dies of an error it can outlive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import structlog
 
 from drivers.base import Driver, DriverError
-from model.names import Owner
+from model.names import Owner, Place
+from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
 from reconciler.parts import Parts
 from reconciler.queue import Priority, WorkQueue
+from reconciler.retries import Retries
 
 log = structlog.get_logger()
 
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
+_HINTS_APART_SECONDS = 1.0
+_HINTS_MAX = 10_000
 
 
 class Feeds:
     """Turns news of every kind into keys."""
 
-    def __init__(self, parts: Parts, queue: WorkQueue, metrics: Metrics) -> None:
+    def __init__(
+        self, parts: Parts, queue: WorkQueue, *, retries: Retries, ledger: Ledger, metrics: Metrics
+    ) -> None:
+        self._retries = retries
+        self._ledger = ledger
         self._parts = parts
         self._queue = queue
         self._metrics = metrics
         self._resync_wanted = asyncio.Event()
         self._orphans_wanted = asyncio.Event()
+        self._hinted: dict[Owner, float] = {}  # when the last hint took or takes effect
         self.is_listening = False
         self.blind: dict[str, str] = {}
 
@@ -45,7 +54,10 @@ class Feeds:
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """The eternal tasks, by name."""
-        watches = {f"watch {type(driver).__name__}": self._watch(driver) for driver in self._parts.tools.drivers}
+        watches = {
+            f"watch {type(driver).__name__} {driver.cluster}": self._watch(driver)
+            for driver in self._parts.tools.drivers
+        }
         return {
             "listen": self._listen(),
             "sweep": self._sweep(),
@@ -76,11 +88,14 @@ class Feeds:
             await asyncio.sleep(_PAUSE_AFTER_ERROR_SECONDS)
         else:
             self.is_listening = True
-            self._enqueue((*sealed, *due), Priority.CHANGE)
+            self._enqueue(dict.fromkeys(sealed), Priority.CHANGE)
+            for owner, one in due.items():
+                delay = self._retries.delay(owner, one.generation, asyncio.get_running_loop().time())
+                self._queue.add(owner, Priority.CHANGE, one.place, delay_seconds=delay)
 
-    def _enqueue(self, owners: Iterable[Owner], priority: Priority) -> None:
-        for owner in owners:
-            self._queue.add(owner, priority)
+    def _enqueue(self, owners: Mapping[Owner, Place | None], priority: Priority) -> None:
+        for owner, place in owners.items():
+            self._queue.add(owner, priority, place)
 
     async def _resync(self) -> None:
         while True:
@@ -94,26 +109,44 @@ class Feeds:
             await self._resync_wanted.wait()
 
     async def _orphans(self) -> None:
-        """Owners of whom things exist in the world and whose row is gone."""
+        """Owners of whom things exist in the world and whose row is gone, or says that they are elsewhere."""
         while True:
             self._orphans_wanted.clear()
             try:
-                rows = frozenset(await self._parts.index.owners())
+                rows = await self._parts.index.owners()
+                strays: dict[Owner, frozenset[str]] = {}
                 for driver in self._parts.tools.drivers:
-                    self._enqueue(await driver.owners() - rows, Priority.RESYNC)
+                    for owner in sorted(await driver.owners()):
+                        place = rows.get(owner, Place())
+                        if owner in rows and driver.cluster in ("", place.cluster):
+                            continue
+                        if owner in rows:
+                            strays[owner] = strays.get(owner, frozenset()) | {driver.cluster}
+                        self._queue.add(owner, Priority.RESYNC, place if owner in rows else Place(driver.cluster))
+                self._ledger.strays = strays
             except self._parts.store_errors as error:
                 log.warning("orphans not looked for", why=str(error))
             except DriverError as error:
                 log.warning("orphans not looked for", why=str(error))
             await self._orphans_wanted.wait()
 
+    def _hint(self, owner: Owner) -> None:
+        """Something of an owner changed. One that changes without end is looked at once a second."""
+        now = asyncio.get_running_loop().time()
+        last = self._hinted.get(owner, float("-inf"))
+        at = last if last > now else max(now, last + _HINTS_APART_SECONDS)
+        if len(self._hinted) > _HINTS_MAX:
+            self._hinted = {one: then for one, then in self._hinted.items() if then + _HINTS_APART_SECONDS > now}
+        self._hinted[owner] = at
+        self._queue.add(owner, Priority.DRIFT, delay_seconds=at - now)
+
     async def _watch(self, driver: Driver) -> None:
-        name = type(driver).__name__
+        name = f"{type(driver).__name__} {driver.cluster}".rstrip()
         while True:
             try:
                 async for owner in driver.watch():
                     self.blind.pop(name, None)
-                    self._queue.add(owner, Priority.DRIFT)
+                    self._hint(owner)
             except DriverError as error:
                 self.blind[name] = str(error)
                 log.warning("watch interrupted", driver=name, why=str(error))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from model.names import Ref, UnitName
 from model.objects import Health, Observed, Seen
 from model.plan import Change, Plan
-from model.spec import Snapshot
+from model.spec import Snapshot, Stage
 from model.status import Condition, Outcome, Reason, Truth, UnitState, UnitStatus
 from model.units import AnyUnit, Process, Task
 from reconciler.needs import World
@@ -37,8 +38,12 @@ _WORST_FIRST: tuple[UnitState, ...] = (
 )
 
 
-def synced(before: Snapshot, plan: Plan, observed: Observed, failed: Sequence[Outcome]) -> Condition:
+def synced(
+    before: Snapshot, plan: Plan, observed: Observed, failed: Sequence[Outcome], hold: str = ""
+) -> Condition:
     """Whether what was seen equals what is asked. Its message names the first thing in the way."""
+    if hold:
+        return _synced("Unknown", Reason.HELD, hold)
     if before.paused_until is not None:
         why = f"paused until {before.paused_until.isoformat()}: {before.pause_reason}"
         return _synced("Unknown", Reason.PAUSED, why)
@@ -55,15 +60,20 @@ def synced(before: Snapshot, plan: Plan, observed: Observed, failed: Sequence[Ou
         return _synced("False", Reason.WAITING, f"{plan.later[0].ref}: {plan.later[0].why}")
     if before.stage in ("retaining", "purging"):
         return _synced("True", Reason.DELETING, "what was to be removed is removed")
-    return _synced("True", Reason.CONVERGED, f"all that generation {before.generation} asks for is there")
+    message = f"all that generation {before.generation} asks for is there"
+    return _synced("True", Reason.CONVERGED, "; ".join([message, *(one.why for one in plan.kept)]))
 
 
 def _synced(status: Truth, reason: Reason, message: str) -> Condition:
     return Condition(type="Synced", status=status, reason=reason, message=message, since=_UNSET)
 
 
-def ready(world: World, units: Sequence[UnitStatus]) -> Condition:
-    """Whether the thing works: every unit healthy, every task done."""
+def ready(world: World, units: Sequence[UnitStatus], stage: Stage = "active") -> Condition:
+    """Whether the thing works: every unit healthy, every task done.
+
+    What waits or is held while it is well is a matter of Synced: a fleet whose rollout waits its turn works.
+    """
+    units = tuple(replace(one, state="ready") if _works_meanwhile(one, world) else one for one in units)
     for one in units:
         if one.state == "failed":
             return _ready("False", _reason_of(one, world), f"{one.unit}: {one.detail}")
@@ -72,9 +82,22 @@ def ready(world: World, units: Sequence[UnitStatus]) -> Condition:
         reason = Reason.BLIND if behind[0].state == "blind" else Reason.NOT_HEALTHY
         truth: Truth = "Unknown" if behind[0].state == "blind" else "False"
         return _ready(truth, reason, f"{behind[0].unit}: {behind[0].detail or behind[0].state}")
-    if not units or (any(one.state == "stopped" for one in units) and not _runs(units, world)):
+    if (
+        stage in ("retaining", "purging")
+        or not units
+        or (any(one.state == "stopped" for one in units) and not _runs(units, world))
+    ):
         return _ready("False", Reason.STOPPED, "nothing runs, as asked")
     return _ready("True", Reason.HEALTHY, "everything that should run is healthy")
+
+
+def _works_meanwhile(one: UnitStatus, world: World) -> bool:
+    """True for a unit that is to be changed some time, and that nothing is wrong with until then."""
+    unit = world.units.get(one.unit)
+    if one.state not in ("waiting", "held") or unit is None or isinstance(unit, Task):
+        return False
+    seen = tuple(world.seen(one.unit))
+    return bool(seen) and all(look is not None and look.health is Health.HEALTHY for look in seen)
 
 
 def _runs(units: Sequence[UnitStatus], world: World) -> bool:

@@ -44,9 +44,13 @@ class Leases(Protocol):
 
 
 class Leadership:
-    """Keeps one lease and says, at any moment, whether it may be acted upon."""
+    """Keeps one lease and says, at any moment, whether it may be acted upon.
 
-    def __init__(self, leases: Leases, *, name: str, holder: str) -> None:
+    `retry_seconds`: between attempts to get a lease that somebody else holds.
+    """
+
+    def __init__(self, leases: Leases, *, name: str, holder: str, retry_seconds: float = _RETRY_SECONDS) -> None:
+        self._retry_seconds = retry_seconds
         self._leases = leases
         self._name = name
         self._holder = holder
@@ -79,7 +83,7 @@ class Leadership:
                 log.info("leadership changed", lease=self._name, holder=self._holder, epoch=self.epoch)
             if self.epoch is not None:
                 self._gained.set()
-            await asyncio.sleep(RENEW_SECONDS if self.epoch is not None else _RETRY_SECONDS)
+            await asyncio.sleep(RENEW_SECONDS if self.epoch is not None else self._retry_seconds)
 
     async def _asked(self) -> Lease | None:
         lease: Lease | None

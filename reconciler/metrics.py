@@ -25,4 +25,16 @@ class Metrics:
         )
         self.queue_depth = Gauge("armillary_queue_depth", "Keys that are due or in work", registry=self.registry)
         self.signals = Counter("armillary_signals", "Notifications from the state store", registry=self.registry)
+        self.circuit_open = Gauge(
+            "armillary_driver_circuit_open",
+            "1 while a driver's world does not answer and calls fail at once",
+            ["driver"],
+            registry=self.registry,
+        )
+        self.calls_limit = Gauge(
+            "armillary_driver_calls_limit",
+            "Calls at once that a driver's world is trusted with now",
+            ["driver"],
+            registry=self.registry,
+        )
         self.leading = Gauge("armillary_leading", "1 while this daemon may act", registry=self.registry)

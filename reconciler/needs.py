@@ -6,10 +6,10 @@ Needs gate changes, never existence; who asks decides what a "no" means.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from model.names import UnitName
-from model.objects import Health, Object, Observed, Seen
+from model.names import Ref, UnitName
+from model.objects import Health, Known, Object, Observed, Seen
 from model.status import Milestone
 from model.units import AnyUnit, Need, Process, Task
 
@@ -26,12 +26,17 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a need is judged against: the units and their objects, what was seen, what was achieved."""
+    """What a need is judged against: the units and their objects, what was seen, what was achieved.
+
+    `former`: objects that the inventory knows of a unit and that nobody desires any more, such as those in the
+    cluster that a deployment is leaving.
+    """
 
     units: Mapping[UnitName, AnyUnit]
     objects: Mapping[UnitName, tuple[Object, ...]]
     observed: Observed
     milestones: frozenset[Milestone]
+    former: Mapping[UnitName, tuple[Ref, ...]] = field(default_factory=dict)
 
     def seen(self, unit: UnitName) -> Iterable[Seen | None]:
         """What was seen of each object of a unit, in the order of the objects."""
@@ -41,21 +46,33 @@ class World:
         """True when some object of the unit is of a kind that could not be seen."""
         return any(one.ref.kind in self.observed.blind for one in self.objects.get(unit, ()))
 
+    def places(self, unit: UnitName) -> tuple[Ref, ...]:
+        """Where something of a unit may run: its objects' places and its former ones."""
+        return (*(one.ref for one in self.objects.get(unit, ())), *self.former.get(unit, ()))
+
     def is_done(self, task: Task) -> bool:
-        """A task is done iff its milestone is a row."""
+        """A task is done iff its milestone is a row, and nothing was begun since."""
         return Milestone(name=task.name, key=task.key) in self.milestones
 
 
-def world_of(desired: Desired, observed: Observed, milestones: frozenset[Milestone]) -> World:
+def world_of(
+    desired: Desired, observed: Observed, milestones: frozenset[Milestone], inventory: Iterable[Known] = ()
+) -> World:
     """A world from its parts, with the objects grouped by unit."""
     objects: dict[UnitName, tuple[Object, ...]] = {}
     for one in desired.objects:
         objects[one.unit] = (*objects.get(one.unit, ()), one)
+    wanted = {one.ref for one in desired.objects}
+    former: dict[UnitName, tuple[Ref, ...]] = {}
+    for row in inventory:
+        if row.ref not in wanted:
+            former[row.unit] = (*former.get(row.unit, ()), row.ref)
     return World(
         units={unit.name: unit for unit in desired.units},
         objects=objects,
         observed=observed,
         milestones=milestones,
+        former=former,
     )
 
 
@@ -64,15 +81,20 @@ def is_met(need: Need, world: World) -> bool:
     if need.state == "done":
         unit = world.units.get(need.unit)
         return isinstance(unit, Task) and world.is_done(unit)
+    if need.state == "stopped":
+        return all(_is_still(ref, world.observed) for ref in world.places(need.unit))
     if world.is_blind_to(need.unit):
         return False
     match need.state:
         case "present":
             return all(seen is not None for seen in world.seen(need.unit))
-        case "stopped":
-            return all(seen is None or seen.running == 0 for seen in world.seen(need.unit))
         case "ready":
             return _is_ready(need.unit, world)
+
+
+def _is_still(ref: Ref, observed: Observed) -> bool:
+    seen = observed.seen.get(ref)
+    return ref.kind not in observed.blind and (seen is None or seen.running == 0)
 
 
 def _is_ready(unit: UnitName, world: World) -> bool:

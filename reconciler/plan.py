@@ -2,41 +2,24 @@
 
 The rules are those of docs/architecture.md. In short: a task is done iff its milestone is a row; needs gate
 changes, never existence; an open task's need for something stopped stops it; drift at an accepted digest is
-repaired at once; what is no longer desired is pruned last and from the inventory only; nothing is concluded
-about a kind that could not be seen.
+repaired at once; what is no longer desired is pruned last (prune.py); nothing is concluded about a kind that
+could not be seen. What the rules ask for then passes the rails (rails.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from model.names import Ref, UnitName
 from model.objects import Health, Known, Object, Observed, Seen
-from model.plan import Action, Cause, Change, Create, Delete, Held, Plan, Replace, Stop, Update, Waiting
+from model.plan import Action, Cause, Change, Create, Delete, Held, Kept, Plan, Replace, Stop, Update, Waiting
 from model.spec import Snapshot
 from model.units import AnyUnit, Task
-from reconciler.limits import Limits
+from reconciler.circumstances import Circumstances
 from reconciler.needs import Desired, World, explain, is_met, unmet, world_of
-
-Verdict = Action | Waiting | Held
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
-    """What a plan depends on beside the two worlds.
-
-    `new_generation`: the spec changed since the last pass that looked at it. `is_orphan`: the owner's row is
-    gone. `may_retry`: the backoff after
-    the last failure is over. `paused`: a sentence saying until when and why nothing may be changed, or empty.
-    """
-
-    new_generation: bool = False
-    is_orphan: bool = False
-    may_retry: bool = True
-    paused: str = ""
-    repair_drift: bool = True
-    limits: Limits = field(default_factory=Limits)
+from reconciler.prune import Inventory, prunes
+from reconciler.rails import Verdict, admitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,47 +34,70 @@ class _Pass:
 
 def plan(desired: Desired, observed: Observed, before: Snapshot, circumstances: Circumstances) -> Plan:
     """The actions that can be taken now, those that wait and for what, and those that are held and why."""
-    world = world_of(desired, observed, before.milestones)
-    stopping = _to_stop(desired.units, world)
-    here = _Pass(
+    world = world_of(desired, observed, before.milestones, before.inventory)
+    known = {row.ref: row for row in before.inventory}
+    stopping = _to_stop(desired, known, world)
+    here = _Pass(world=world, known=known, circumstances=circumstances, stopping=frozenset(stopping))
+    stops, changes = tuple(_stops(stopping, here)), tuple(_changes(desired.objects, here))
+    inventory = Inventory(
+        known=known,
+        desired=frozenset(one.ref for one in desired.objects),
         world=world,
-        known={row.ref: row for row in before.inventory},
         circumstances=circumstances,
-        stopping=frozenset(stopping),
+        stopping=frozenset(one.ref for one in stops),
+        wait=_unfinished(changes),
     )
-    verdicts = [*_stops(stopping, here), *_changes(desired.objects, here), *_prunes(desired.objects, here)]
-    return _gathered(verdicts, circumstances)
+    return admitted([*stops, *changes, *prunes(inventory)], circumstances)
 
 
-def _gathered(verdicts: Sequence[Verdict], circumstances: Circumstances) -> Plan:
-    now = tuple(one for one in verdicts if not isinstance(one, Waiting | Held))
-    later = tuple(one for one in verdicts if isinstance(one, Waiting))
-    held = tuple(one for one in verdicts if isinstance(one, Held))
-    if circumstances.paused:
-        paused = tuple(_held(one, circumstances.paused) for one in now)
-        return Plan(now=(), later=later, held=held + paused)
-    return Plan(now=now[: circumstances.limits.writes_per_pass_max], later=later, held=held)
+def _unfinished(changes: Sequence[Verdict]) -> str:
+    """Why nothing is pruned yet: what stands and is to be changed must not lose what it still works with."""
+    for one in changes:
+        if isinstance(one, Waiting) and isinstance(one.action, Update | Replace):
+            return f"waits until {one.ref} has been changed"
+    return ""
 
 
-def _held(action: Action, why: str) -> Held:
-    return Held(ref=action.ref, unit=action.unit, why=f"{why} Not done: {action.why}")
+def is_destructive(plan: Plan, desired: Desired) -> bool:
+    """True when a plan takes something away, or starts a task: neither can be taken back."""
+    tasks = {unit.name for unit in desired.units if isinstance(unit, Task)}
+    return any(isinstance(one, Delete | Replace | Stop) or one.unit in tasks for one in plan.now)
 
 
 # --- rule 4: what an open task needs stopped --------------------------------------------------------------
 
 
-def _to_stop(units: Sequence[AnyUnit], world: World) -> tuple[UnitName, ...]:
-    """Units that open tasks need stopped, once everything else those tasks need is there.
+def _to_stop(desired: Desired, known: Mapping[Ref, Known], world: World) -> tuple[UnitName, ...]:
+    """Units that tasks need stopped: those of tasks that run, and of open ones once all else they need is there.
 
-    Waiting for the rest first keeps the old version running while, say, the new runtime is still being built.
+    Waiting for the rest first keeps the old version running while, say, the new runtime is still being built. A
+    task that runs keeps what it needs stopped, also when nobody wants it any more.
     """
-    wanted: list[UnitName] = []
-    for task in units:
-        if not isinstance(task, Task) or world.is_done(task):
+    wanted: set[UnitName] = set()
+    for task in desired.units:
+        if not isinstance(task, Task) or world.is_done(task) or _has_ended_well(task, world):
             continue
         if all(is_met(need, world) for need in task.needs if need.state != "stopped"):
-            wanted += [need.unit for need in sorted(task.needs) if need.state == "stopped"]
-    return tuple(sorted(set(wanted), key=lambda unit: -_depth(unit, world, ())))
+            wanted |= {need.unit for need in task.needs if need.state == "stopped"}
+    for row in known.values():
+        if is_running(row.ref, world.observed):
+            wanted |= {need.unit for need in row.needs if need.state == "stopped"}
+    return tuple(sorted(wanted, key=lambda unit: (-_depth(unit, world, ()), unit)))
+
+
+def _has_ended_well(task: Task, world: World) -> bool:
+    """A task that is about to be recorded as done, such as one that an adopted world shows."""
+    objects = world.objects.get(task.name, ())
+    looks = [(one, world.observed.seen.get(one.ref)) for one in objects]
+    return bool(looks) and all(
+        seen is not None and seen.digest == one.digest and seen.health is Health.DONE for one, seen in looks
+    )
+
+
+def is_running(ref: Ref, observed: Observed) -> bool:
+    """True when something of an object was seen to run."""
+    seen = observed.seen.get(ref)
+    return seen is not None and seen.running > 0
 
 
 def _depth(unit: UnitName, world: World, above: tuple[UnitName, ...]) -> int:
@@ -102,13 +108,13 @@ def _depth(unit: UnitName, world: World, above: tuple[UnitName, ...]) -> int:
 
 def _stops(stopping: Sequence[UnitName], here: _Pass) -> Iterator[Verdict]:
     for unit in stopping:
-        for wanted in here.world.objects.get(unit, ()):
-            seen = here.world.observed.seen.get(wanted.ref)
-            if seen is not None and seen.running > 0 and wanted.ref.kind not in here.world.observed.blind:
+        for ref in here.world.places(unit):
+            seen = here.world.observed.seen.get(ref)
+            if seen is not None and seen.running > 0 and ref.kind not in here.world.observed.blind:
                 yield Stop(
-                    ref=wanted.ref,
+                    ref=ref,
                     unit=unit,
-                    cause=Cause.GENERATION,
+                    cause=here.circumstances.asked,
                     why=f"{unit} must be stopped while a task runs",
                     uid=seen.uid,
                 )
@@ -134,6 +140,8 @@ def _change(wanted: Object, here: _Pass) -> Verdict | None:
     seen = observed.seen.get(wanted.ref)
     if isinstance(unit, Task):
         return None if here.world.is_done(unit) else _gated(_for_task(unit, wanted, seen, here), unit, here)
+    if seen is None and here.circumstances.stage != "active" and wanted.ref not in here.known:
+        return None  # what was never made is not made for a deletion
     verdict = _create(wanted, unit, here) if seen is None else _for_standing(wanted, unit, seen, here)
     return _suppressed(verdict) if wanted.unit in here.stopping else verdict
 
@@ -149,23 +157,29 @@ def _suppressed(verdict: Verdict | None) -> Verdict | None:
 def _create(wanted: Object, unit: AnyUnit, here: _Pass) -> Verdict:
     known = here.known.get(wanted.ref)
     vanished = known is not None and known.state == "present" and known.digest == wanted.digest
-    if vanished and wanted.irreplaceable:
+    if vanished and wanted.irreplaceable and "data" not in here.circumstances.approved:
         return Held(
             ref=wanted.ref,
             unit=wanted.unit,
             why=f"{wanted.ref} is gone though nobody asked, and it held data. Restore it from a backup, "
-            "owned by the role that owned it; Armillary will not put an empty one in its place.",
+            "owned by the role that owned it; or have an empty one made with: "
+            "SELECT armillary.approve('<workspace>/<deployment>', 'data').",
         )
     if vanished:
         return _repair(
             Create(object=wanted, cause=Cause.DRIFT, why=f"{wanted.ref} is gone though nobody asked"), here
         )
-    return _gated(Create(object=wanted, cause=Cause.GENERATION, why=f"{wanted.ref} is not there yet"), unit, here)
+    create = Create(object=wanted, cause=here.circumstances.asked, why=f"{wanted.ref} is not there yet")
+    return _gated(create, unit, here)
 
 
 def _for_standing(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Verdict | None:
     if seen.digest != wanted.digest:
         return _gated(_changed(wanted, seen, _cause_of_difference(wanted, here)), unit, here)
+    row = here.known.get(wanted.ref)
+    if row is not None and row.state == "stopped" and seen.running == 0:
+        why = f"{wanted.ref} was stopped for a task, and may run again"
+        return _gated(Update(object=wanted, cause=here.circumstances.asked, why=why, uid=seen.uid), unit, here)
     if seen.drift:
         why = "; ".join(one.what + (f" (by {one.by})" if one.by else "") for one in seen.drift)
         return _repair(Update(object=wanted, cause=Cause.DRIFT, why=why, uid=seen.uid), here)
@@ -183,10 +197,13 @@ def _changed(wanted: Object, seen: Seen, cause: Cause) -> Action:
 
 def _for_task(task: Task, wanted: Object, seen: Seen | None, here: _Pass) -> Verdict:
     if seen is None:
-        return Create(object=wanted, cause=Cause.GENERATION, why=f"{task.key} is not achieved yet")
+        return Create(object=wanted, cause=here.circumstances.asked, why=f"{task.key} is not achieved yet")
+    if seen.running and seen.digest not in (wanted.digest, None):  # None: its making was cut off
+        why = f"{task.key} waits until an earlier task has ended, which must not be cut off in the middle"
+        return Waiting(ref=wanted.ref, unit=wanted.unit, why=why)
     if seen.digest != wanted.digest:
         why = f"{task.key} is not achieved yet; an earlier task stands in its place"
-        return Replace(object=wanted, cause=Cause.GENERATION, why=why, uid=seen.uid)
+        return Replace(object=wanted, cause=here.circumstances.asked, why=why, uid=seen.uid)
     if seen.health is Health.FAILED:
         return _retried(
             Replace(object=wanted, cause=Cause.RETRY, why=f"failed: {seen.detail}", uid=seen.uid), here
@@ -196,7 +213,7 @@ def _for_task(task: Task, wanted: Object, seen: Seen | None, here: _Pass) -> Ver
 
 def _gated(verdict: Verdict, unit: AnyUnit, here: _Pass) -> Verdict:
     """The action, or its waiting when something that the unit needs does not hold."""
-    if isinstance(verdict, Waiting | Held):
+    if isinstance(verdict, Waiting | Held | Kept):
         return verdict
     missing = unmet(unit, here.world)
     if not missing:
@@ -224,60 +241,4 @@ def _cause_of_difference(wanted: Object, here: _Pass) -> Cause:
     known = here.known.get(wanted.ref)
     if known is not None and known.state == "present" and known.digest == wanted.digest:
         return Cause.DRIFT
-    return Cause.GENERATION if here.circumstances.new_generation else Cause.RENDERER
-
-
-# --- rule 6: what is no longer desired --------------------------------------------------------------------
-
-
-def _prunes(objects: Sequence[Object], here: _Pass) -> Iterator[Verdict]:
-    """Deletes of what the inventory knows and nobody desires; what it does not know is only reported."""
-    desired = {one.ref for one in objects}
-    observed = here.world.observed
-    for ref in sorted(here.known.keys() | observed.seen.keys()):
-        if ref in desired or ref.kind in observed.blind:
-            continue
-        row, seen = here.known.get(ref), observed.seen.get(ref)
-        if row is None and seen is not None:
-            yield Held(ref=ref, unit="", why=f"{ref} carries our mark and is in no inventory; it is left alone")
-        elif row is not None and seen is not None:
-            yield _pruned(row, seen, here)
-
-
-def _pruned(row: Known, seen: Seen, here: _Pass) -> Verdict:
-    if here.circumstances.is_orphan and row.retain:
-        # a deletion that was asked for ends with the inventory empty: this row's owner vanished unexplained
-        why = f"{row.ref} holds data, and the row of its deployment is gone though nobody asked; it is kept"
-        return Held(ref=row.ref, unit=row.unit, why=why)
-    delete = Delete(
-        ref=row.ref,
-        unit=row.unit,
-        cause=Cause.ORPHAN if here.circumstances.is_orphan else Cause.GENERATION,
-        why=f"{row.ref} is no longer desired",
-        uid=seen.uid,
-        retain=row.retain,
-    )
-    dependants = _dependants(row, here)
-    if not dependants:
-        return delete
-    names = ", ".join(str(ref) for ref in dependants)
-    return Waiting(
-        ref=row.ref, unit=row.unit, action=delete, why=f"waits until {names} no longer needs {row.unit}"
-    )
-
-
-def _dependants(row: Known, here: _Pass) -> tuple[Ref, ...]:
-    """Live objects whose recorded needs point at this object's unit. What is stopped needs nothing."""
-    return tuple(
-        sorted(
-            other.ref
-            for other in here.known.values()
-            if other.unit != row.unit
-            and _is_live(here.world.observed.seen.get(other.ref))
-            and any(need.unit == row.unit and need.state != "stopped" for need in other.needs)
-        )
-    )
-
-
-def _is_live(seen: Seen | None) -> bool:
-    return seen is not None and not (seen.health is Health.STOPPED and seen.running == 0)
+    return here.circumstances.asked

@@ -1,55 +1,105 @@
 """The work queue: keys worth another look, never events.
 
-A key is in the queue once, at the earliest time and the highest priority that anybody asked for. It is never
-worked on twice at once: a key added while its pass runs is dirty, and comes back when the pass is done. The
-queue is bounded by the number of keys. Time is the running event loop's.
+A key waits at most once, at the earliest time and the highest priority that anybody asked for. It is never worked
+on twice at once: a key added while its pass runs is dirty, and comes back when the pass is done. Each cluster has
+a lane of its own, so that one that hangs holds up nobody else's keys. Time is the event loop's.
+
+Memory is bounded. When `keys_max` keys wait, the newest that waits for a resync makes room; when there is none,
+the new key is refused, and the log says so. Nothing is lost by that: the sweep repeats a refused change within
+seconds, the resync everything else. A retry or drift that made room for a change would wait for much longer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field
 
-from model.names import Owner
+import structlog
+
+from model.names import Owner, Place
+from reconciler.fair import FairOrder, Priority, Wish, valid_weights
+
+log = structlog.get_logger()
+
+__all__ = ["Priority", "WorkQueue"]
+
+KEYS_MAX = 100_000
+"""Ten times the largest fleet thought of: reaching it is a fault, and still a bound."""
+PATIENCE_SECONDS = 10.0
+WARNINGS_APART_SECONDS = 60.0
 
 
-class Priority(IntEnum):
-    """Who goes first among the keys that are due."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lane:
+    """One cluster's keys, and the event that wakes those who wait for one."""
 
-    CHANGE = 0  # somebody asked for something
-    DRIFT = 1  # the world changed
-    RETRY = 2  # a pass asked to look again
-    RESYNC = 3  # nobody asked; it is only time
+    order: FairOrder
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, wish: Wish, now: float) -> None:
+        self.order.put(wish, now)
+        self.news.set()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Entry:
-    """One wish to look at a key. `number` keeps first come, first served among equals."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A pass that runs."""
 
-    priority: Priority
-    due: float
-    number: int
-    owner: Owner
+    since: float
+    place: Place
+
+
+class _Losses:
+    """Counts what was let go. News once a minute: a flood of keys must not become a flood of lines."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._told_at = -math.inf
+
+    def is_news(self, now: float) -> bool:
+        self.count += 1
+        if now - self._told_at < WARNINGS_APART_SECONDS:
+            return False
+        self._told_at = now
+        return True
 
 
 class WorkQueue:
-    """Deduplicated, delayed, prioritised keys; one pass a key at a time."""
+    """Deduplicated, delayed, prioritised keys, fair between workspaces; one pass a key at a time.
 
-    def __init__(self) -> None:
-        self._waiting: dict[Owner, _Entry] = {}
-        self._working: dict[Owner, float] = {}  # since when
-        self._due: list[_Entry] = []
-        self._delayed: list[tuple[float, _Entry]] = []
+    `weights`: workspace → its share of passes beside the others' (1 when not named). `patience_seconds`: a key due
+    for longer goes with the changes. `keys_max`: how many keys may wait. `opened` is called with each cluster when
+    its first key comes. Raises ValueError for a weight that is not a positive number.
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: Mapping[str, float] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        keys_max: int = KEYS_MAX,
+        opened: Callable[[str], None] | None = None,
+    ) -> None:
+        self._weights = valid_weights(weights or {})
+        self._patience = patience_seconds
+        self._keys_max = keys_max
+        self._opened = opened
+        self._lanes: dict[str, _Lane] = {}
+        self._with_keys: set[str] = set()  # clusters that `opened` was told of
+        self._waiting: dict[Owner, Wish] = {}  # those in work and dirty, too; these are in no lane
+        self._resyncs: dict[Owner, None] = {}  # those of them that nobody asked for, oldest first
+        self._working: dict[Owner, _Work] = {}
+        self._places: dict[Owner, Place] = {}
         self._numbers = itertools.count()
-        self._news = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._at_rest.set()
         self._is_closed = False
+        self._shed = _Losses()
+        self._refused = _Losses()
 
     def close(self) -> None:
         """Give out no more keys; those in work go on."""
@@ -59,49 +109,70 @@ class WorkQueue:
         """Return when no pass runs."""
         await self._at_rest.wait()
 
-    def add(self, owner: Owner, priority: Priority, *, delay_seconds: float = 0.0) -> None:
-        """Ask for a look at a key. The earliest time and the highest priority of all wishes win."""
-        now = asyncio.get_running_loop().time()
-        due = now + max(0.0, delay_seconds)
+    def add(
+        self, owner: Owner, priority: Priority, place: Place | None = None, *, delay_seconds: float = 0.0
+    ) -> None:
+        """Ask for a look at a key. The earliest time and the highest priority of all wishes win.
+
+        The place named last wins as well; None: where it was. Beyond `keys_max` a new key may be refused.
+        """
+        now = _now()
+        wish = Wish(
+            due=now + max(0.0, delay_seconds),
+            number=next(self._numbers),
+            owner=owner,
+            priority=priority,
+            place=self.place_of(owner) if place is None else place,
+        )
         old = self._waiting.get(owner)
         if old is not None:
-            if old.due <= due and old.priority <= priority:
-                return
-            due, priority = min(old.due, due), min(old.priority, priority)
-        entry = _Entry(priority, due, next(self._numbers), owner)
-        self._waiting[owner] = entry
-        if owner not in self._working:
-            self._push(entry, now)
-
-    def _push(self, entry: _Entry, now: float) -> None:
-        if entry.due <= now:
-            heapq.heappush(self._due, entry)
-        else:
-            heapq.heappush(self._delayed, (entry.due, entry))
-        self._news.set()
+            wish = old.joined(wish)
+        elif len(self._waiting) >= self._keys_max and not self._made_room(wish, now):
+            return
+        if wish is not old:
+            self._wait(wish, now)
 
     def is_dirty(self, owner: Owner) -> bool:
-        """True when somebody changed what is desired of a key while its pass runs."""
-        entry = self._waiting.get(owner)
-        return entry is not None and entry.priority is Priority.CHANGE
+        """True when somebody changed what is desired of a key while its pass runs, and that is due."""
+        wish = self._waiting.get(owner)
+        return (
+            owner in self._working and wish is not None and wish.priority is Priority.CHANGE and wish.due <= _now()
+        )
+
+    def place_of(self, owner: Owner) -> Place:
+        """Where an owner's work queues, as far as anybody said."""
+        if owner in self._waiting:
+            return self._waiting[owner].place
+        if owner not in self._places and owner in self._working:
+            return self._working[owner].place
+        return self._places.get(owner, Place())
+
+    def forget(self, owner: Owner) -> None:
+        """Nothing is left of an owner: where it was is of no interest once it neither waits nor is in work."""
+        self._places.pop(owner, None)
 
     @property
     def depth(self) -> int:
         """How many keys are due or in work; keys that wait for their time are not counted."""
-        now = asyncio.get_running_loop().time()
-        return len(self._working) + sum(1 for one in self._waiting.values() if one.due <= now)
+        now = _now()
+        return len(self._working) + sum(lane.order.due_count(now) for lane in self._lanes.values())
 
     def oldest_seconds(self) -> float:
         """For how long the key that waits longest has been due or in work; 0 when there is none."""
-        now = asyncio.get_running_loop().time()
-        due = [one.due for one in self._waiting.values() if one.due <= now]
-        return now - min([*due, *self._working.values()], default=now)
+        now = _now()
+        due = [lane.order.oldest_at(now) for lane in self._lanes.values()]
+        since = [one for one in due if one is not None]
+        return now - min([*since, *(work.since for work in self._working.values())], default=now)
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[Owner]:
-        """The next key, for as long as the block runs. Waits until one is due."""
-        owner = await self._next()
-        self._working[owner] = asyncio.get_running_loop().time()
+    async def take(self, cluster: str) -> AsyncIterator[Owner]:
+        """The next key of a cluster, for as long as the block runs. Waits until one is due.
+
+        However the block ends, its key may be taken again when somebody asked for it meanwhile.
+        """
+        wish = await self._next(self._lane(cluster))
+        owner = wish.owner
+        self._working[owner] = _Work(since=_now(), place=wish.place)
         self._at_rest.clear()
         try:
             yield owner
@@ -111,29 +182,77 @@ class WorkQueue:
                 self._at_rest.set()
             again = self._waiting.get(owner)
             if again is not None:
-                self._push(again, asyncio.get_running_loop().time())
+                self._lane(again.place.cluster).put(again, _now())
 
-    async def _next(self) -> Owner:
+    async def _next(self, lane: _Lane) -> Wish:
         while True:
-            now = asyncio.get_running_loop().time()
-            self._promote(now)
-            while self._due and not self._is_closed:
-                entry = heapq.heappop(self._due)
-                if self._waiting.get(entry.owner) == entry and entry.owner not in self._working:
-                    del self._waiting[entry.owner]
-                    return entry.owner
-            self._news.clear()
-            await self._wait_for_news(now)
+            now = _now()
+            wish = None if self._is_closed else lane.order.pop(now)
+            if wish is not None:
+                del self._waiting[wish.owner]
+                self._resyncs.pop(wish.owner, None)
+                return wish
+            lane.news.clear()
+            await _news(lane, None if self._is_closed else lane.order.next_at(), now)
 
-    def _promote(self, now: float) -> None:
-        """Move what has become due from the delayed heap; superseded entries fall away in `_next`."""
-        while self._delayed and self._delayed[0][0] <= now:
-            heapq.heappush(self._due, heapq.heappop(self._delayed)[1])
+    def _wait(self, wish: Wish, now: float) -> None:
+        """Let this wish be its key's only one, in the lane of its place; a key in work enters none yet."""
+        owner, cluster = wish.owner, wish.place.cluster
+        old = self._waiting.get(owner)
+        self._waiting[owner] = wish
+        if wish.priority is Priority.RESYNC:
+            self._resyncs[owner] = None
+        elif self._resyncs:
+            self._resyncs.pop(owner, None)
+        self._remember(owner, wish.place)
+        if owner not in self._working:
+            if old is not None and old.place.cluster != cluster:
+                self._lane(old.place.cluster).order.drop(owner)
+            self._lane(cluster).put(wish, now)
+        if cluster not in self._with_keys:
+            self._with_keys.add(cluster)
+            if self._opened is not None:
+                self._opened(cluster)
 
-    async def _wait_for_news(self, now: float) -> None:
-        timeout = self._delayed[0][0] - now if self._delayed else None
-        try:
-            async with asyncio.timeout(timeout):
-                await self._news.wait()
-        except TimeoutError:
-            return
+    def _lane(self, cluster: str) -> _Lane:
+        lane = self._lanes.get(cluster)
+        if lane is None:
+            order = FairOrder(weights=self._weights, patience_seconds=self._patience)
+            lane = self._lanes[cluster] = _Lane(order=order)
+        return lane
+
+    def _remember(self, owner: Owner, place: Place) -> None:
+        """Keep a place. Of too many, the half told first goes: the next sweep or resync tells it again."""
+        if len(self._places) > 2 * self._keys_max:
+            self._places = dict(itertools.islice(self._places.items(), self._keys_max, None))
+        self._places[owner] = place
+
+    def _made_room(self, wish: Wish, now: float) -> bool:
+        """Too many keys wait: let one go that nobody asked for, or refuse the new one."""
+        if wish.priority is not Priority.RESYNC and not self._resyncs:
+            if self._refused.is_news(now):
+                log.warning("key refused", owner=str(wish.owner), **self._losses())
+            return False
+        if self._shed.is_news(now):
+            log.warning("resync wishes shed", **self._losses())
+        if wish.priority is Priority.RESYNC:
+            return False
+        owner, _ = self._resyncs.popitem()
+        self._lane(self._waiting.pop(owner).place.cluster).order.drop(owner)
+        return True
+
+    def _losses(self) -> dict[str, int]:
+        return {"waiting": len(self._waiting), "refused": self._refused.count, "shed": self._shed.count}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _news(lane: _Lane, until: float | None, now: float) -> None:
+    """Wait until something was added, or the next key becomes due."""
+    try:
+        async with asyncio.timeout(None if until is None else until - now):
+            await lane.news.wait()
+    except TimeoutError:
+        return

@@ -1,15 +1,15 @@
 """One pass of one key: load, observe, plan, apply, record. The only function here that awaits it all.
 
 Create, update, drift repair, prune, delete, undelete, orphan removal are this one path: deletion is "desired
-is empty". A pass holds no memory; whatever was cut off, the next one finishes from what it sees.
+is empty". A pass needs no memory; whatever was cut off, the next one finishes from what it sees.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from random import Random
 from typing import Protocol
 
 import structlog
@@ -17,16 +17,20 @@ import structlog
 from drivers.base import Driver, DriverError, Refused, Unavailable
 from model.names import Owner, Ref, SecretRef
 from model.objects import Known, Observed, Site
-from model.plan import Action, Create, Plan
+from model.plan import Action, Plan
 from model.spec import Snapshot
-from model.status import Again, Conclusion, Outcome, Record
-from reconciler.conclude import Finding, conclude, known_of
+from model.status import Again, Conclusion, Milestone, Outcome, Record
+from reconciler.ahead import begun_by, written_ahead
+from reconciler.circumstances import circumstances_of
+from reconciler.conclude import Finding, conclude
+from reconciler.footprints import Sight
+from reconciler.ledger import Ledger
 from reconciler.limits import Limits
 from reconciler.mint import mint
 from reconciler.needs import Desired
-from reconciler.plan import Circumstances, plan
+from reconciler.plan import is_destructive, plan
 from reconciler.refusal import refused
-from reconciler.render import desire, secrets_to_mint
+from reconciler.render import Desires, secrets_to_mint
 
 log = structlog.get_logger()
 
@@ -41,8 +45,10 @@ class Store(Protocol):
     async def load(self, owner: Owner) -> Snapshot:
         """One consistent view of everything about an owner."""
 
-    async def intend(self, owner: Owner, epoch: int, rows: tuple[Known, ...]) -> None:
-        """Write ahead that these objects are about to be made."""
+    async def intend(
+        self, owner: Owner, epoch: int, rows: tuple[Known, ...], begun: tuple[Milestone, ...] = ()
+    ) -> None:
+        """Write ahead that these objects are about to be made or stopped, and these tasks to begin."""
 
     async def record(self, record: Record) -> None:
         """Write what a pass found out, in one transaction, unless a newer epoch or generation did."""
@@ -67,6 +73,8 @@ class Tools:
     drivers: tuple[Driver, ...]
     site_of: Callable[[Snapshot], Site | None]
     limits: Limits = field(default_factory=Limits)
+    desires: Desires = field(default_factory=Desires)
+    random: Random = field(default_factory=Random)  # of jitter; seeded where a run must repeat itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,91 +88,118 @@ class Ended:
     again_in_seconds: float | None
 
 
-async def reconcile(owner: Owner, tools: Tools, *, epoch: int, should_stop: ShouldStop) -> Ended:
+async def reconcile(owner: Owner, tools: Tools, ledger: Ledger, *, epoch: int, should_stop: ShouldStop) -> Ended:
     """Bring one owner closer to what is asked. Raises what the store raises; nothing is lost by it."""
-    before = await _loaded(owner, tools)
+    before = await _loaded(owner, tools, ledger)
     try:
-        desired = desire(before, tools.site_of(before), tools.drivers)
+        desired = tools.desires.of(before, tools.site_of(before), tools.drivers)
     except Refused as error:
         return await _recorded(refused(before, str(error), epoch=epoch), Plan(), before, tools)
-    observed = await observe(owner, desired, tools)
-    todo = plan(desired, observed, before, circumstances_of(before, tools.limits))
-    fresh = _unrecorded(todo, desired, before)
-    if fresh:
-        await tools.store.intend(owner, epoch, fresh)
-    outcomes = await _applied(owner, todo.now, tools, should_stop)
-    finding = Finding(before=before, desired=desired, observed=observed, plan=todo, outcomes=outcomes, epoch=epoch)
-    conclusion = conclude(finding, now=before.now, fraction=random.random())  # noqa: S311 - jitter
-    return await _recorded(conclusion, todo, before, tools)
+    observed, todo = await _planned(before, desired, tools, ledger)
+    ledger.planned(before, todo, _now())
+    ahead, begun = written_ahead(todo, desired, before), begun_by(todo, desired, before)
+    if ahead or begun:
+        await tools.store.intend(owner, epoch, ahead, begun)
+    outcomes = await _applied(owner, todo.now, tools, ledger, should_stop)
+    finding = Finding(
+        before=before,
+        desired=desired,
+        observed=observed,
+        plan=todo,
+        outcomes=outcomes,
+        epoch=epoch,
+        hold=ledger.hold(before),
+    )
+    conclusion = conclude(finding, now=before.now, fraction=tools.random.random())
+    ended = await _recorded(conclusion, todo, before, tools)
+    ledger.concluded(before, conclusion, _now())
+    return ended
 
 
-async def preview(owner: Owner, tools: Tools) -> Plan:
+async def preview(owner: Owner, tools: Tools, ledger: Ledger) -> Plan:
     """What a pass would do now. The same path, stopped before the first write."""
     before = await tools.store.load(owner)
-    desired = desire(before, tools.site_of(before), tools.drivers)
-    observed = await observe(owner, desired, tools)
-    return plan(desired, observed, before, circumstances_of(before, tools.limits))
+    desired = tools.desires.of(before, tools.site_of(before), tools.drivers)
+    _, todo = await _planned(before, desired, tools, ledger)
+    return todo
 
 
-def circumstances_of(before: Snapshot, limits: Limits) -> Circumstances:
-    """What a plan depends on beside the two worlds, read from the snapshot."""
-    status = before.status
-    paused = ""
-    if before.paused_until is not None:
-        paused = f"Paused until {before.paused_until.isoformat()} ({before.pause_reason})."
-    return Circumstances(
-        is_orphan=before.spec is None,
-        new_generation=status is None or status.observed_generation != before.generation,
-        may_retry=status is None or status.next_attempt_at is None or status.next_attempt_at <= before.now,
-        paused=paused,
-        repair_drift=before.spec is None or before.spec.drift_policy == "repair",
-        limits=limits,
-    )
+async def _planned(before: Snapshot, desired: Desired, tools: Tools, ledger: Ledger) -> tuple[Observed, Plan]:
+    """What is there and what to do about it. What cannot be undone is decided from the world itself."""
+    # of an owner without a row there is nothing to hold an old view against
+    sight = await _seen(before, desired, tools, ledger, fresh=before.spec is None)
+    if sight.is_doubtful:
+        sight = await _seen(before, desired, tools, ledger, fresh=True)
+    todo = _plan(before, desired, sight, tools, ledger)
+    if sight.observed.as_of and is_destructive(todo, desired):
+        sight = await _seen(before, desired, tools, ledger, fresh=True)
+        todo = _plan(before, desired, sight, tools, ledger)
+    return sight.observed, todo
 
 
-async def _loaded(owner: Owner, tools: Tools) -> Snapshot:
+def _plan(before: Snapshot, desired: Desired, sight: Sight, tools: Tools, ledger: Ledger) -> Plan:
+    rails = ledger.rails(before, sight, _now())
+    return plan(desired, sight.observed, before, circumstances_of(before, rails, tools.limits))
+
+
+async def _seen(before: Snapshot, desired: Desired, tools: Tools, ledger: Ledger, *, fresh: bool) -> Sight:
+    observed = await observe(before, desired, tools, ledger, fresh=fresh)
+    return ledger.footprints.seen(before.owner, observed, fresh=fresh, now=_now())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _loaded(owner: Owner, tools: Tools, ledger: Ledger) -> Snapshot:
     """The snapshot, after generating the secrets that were never generated."""
     before = await tools.store.load(owner)
+    ledger.loaded(before)
     missing = secrets_to_mint(before)
-    if missing:
+    if missing and not ledger.hold(before):
         await tools.secrets.mint(owner, {name: mint(name) for name in sorted(missing)})
         before = await tools.store.load(owner)
+        ledger.loaded(before)
     return before
 
 
-async def observe(owner: Owner, desired: Desired, tools: Tools) -> Observed:
-    """All drivers at once. One that fails or hangs is blind in its kinds; the others still count."""
+async def observe(before: Snapshot, desired: Desired, tools: Tools, ledger: Ledger, *, fresh: bool) -> Observed:
+    """All drivers concerned at once. One that fails is blind in its kinds; the others still count."""
     wanted = frozenset(one.ref for one in desired.objects)
-    looks = await asyncio.gather(*(_look(one, owner, wanted, tools.limits) for one in tools.drivers))
+    drivers = drivers_of(before, tools.drivers, ledger.strays.get(before.owner, frozenset()))
+    looks = await asyncio.gather(*(_look(one, before.owner, wanted, fresh=fresh) for one in drivers))
     return Observed(
         seen={ref: seen for look in looks for ref, seen in look.seen.items()},
         foreign={ref: why for look in looks for ref, why in look.foreign.items()},
         blind={kind: why for look in looks for kind, why in look.blind.items()},
+        as_of={kind: version for look in looks for kind, version in look.as_of.items()},
     )
 
 
-async def _look(driver: Driver, owner: Owner, wanted: frozenset[Ref], limits: Limits) -> Observed:
+def drivers_of(
+    before: Snapshot, drivers: Sequence[Driver], strays: frozenset[str] = frozenset()
+) -> tuple[Driver, ...]:
+    """The drivers of the owner's cluster, and of wherever else something of it is.
+
+    So the inventory says; or it was met there by the search for what nobody looks after (`strays`).
+    """
+    if before.spec is None:
+        return tuple(drivers)
+    left = {row.ref.kind for row in before.inventory}
+    here = {"", before.spec.cluster, *strays}
+    return tuple(one for one in drivers if one.cluster in here or not left.isdisjoint(one.kinds))
+
+
+async def _look(driver: Driver, owner: Owner, wanted: frozenset[Ref], *, fresh: bool) -> Observed:
     mine = frozenset(ref for ref in wanted if ref.kind in driver.kinds)
     try:
-        async with asyncio.timeout(limits.observe_seconds_max):
-            return await driver.observe(owner, mine)
-    except (DriverError, TimeoutError) as error:
-        why = str(error) or f"looking took longer than {limits.observe_seconds_max:.0f} s"
-        return Observed(blind=dict.fromkeys(driver.kinds, why))
-
-
-def _unrecorded(todo: Plan, desired: Desired, before: Snapshot) -> tuple[Known, ...]:
-    """Objects about to be made that no inventory row names: written ahead, so that a crash loses none."""
-    known = {row.ref for row in before.inventory}
-    return tuple(
-        replace(known_of(one.object, desired, uid=""), state="intended")
-        for one in todo.now
-        if isinstance(one, Create) and one.ref not in known
-    )
+        return await driver.observe(owner, mine, fresh=fresh)
+    except DriverError as error:
+        return Observed(blind=dict.fromkeys(sorted(driver.kinds), str(error)))
 
 
 async def _applied(
-    owner: Owner, actions: Sequence[Action], tools: Tools, should_stop: ShouldStop
+    owner: Owner, actions: Sequence[Action], tools: Tools, ledger: Ledger, should_stop: ShouldStop
 ) -> tuple[Outcome, ...]:
     """Outcomes of the actions taken, in order. A failure ends its unit's turn, not the others'."""
     outcomes: list[Outcome] = []
@@ -174,22 +209,21 @@ async def _applied(
             break
         if action.unit in failed:
             continue
-        outcome = await _apply(owner, action, tools)
+        outcome = await _apply(owner, action, tools, ledger)
         outcomes.append(outcome)
         if outcome.error:
             failed.add(action.unit)
     return tuple(outcomes)
 
 
-async def _apply(owner: Owner, action: Action, tools: Tools) -> Outcome:
+async def _apply(owner: Owner, action: Action, tools: Tools, ledger: Ledger) -> Outcome:
     driver = next(one for one in tools.drivers if action.ref.kind in one.kinds)
     try:
-        async with asyncio.timeout(tools.limits.apply_seconds_max):
-            applied = await driver.apply(owner, action)
-    except (DriverError, TimeoutError) as error:
-        why = str(error) or f"no answer within {tools.limits.apply_seconds_max:.0f} s"
-        log.warning("action failed", owner=str(owner), object=str(action.ref), why=why)
-        return Outcome(ref=action.ref, error=why, retryable=isinstance(error, Unavailable | TimeoutError))
+        applied = await driver.apply(owner, action)
+    except DriverError as error:
+        log.warning("action failed", owner=str(owner), object=str(action.ref), why=str(error))
+        return Outcome(ref=action.ref, error=str(error), retryable=isinstance(error, Unavailable))
+    ledger.footprints.wrote(owner, action, applied.version, _now())
     log.info(
         "action applied",
         owner=str(owner),

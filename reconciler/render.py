@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from drivers.base import Driver, Refused
+from model.names import Owner
 from model.objects import Object, Site
-from model.spec import Snapshot, Spec
+from model.spec import Snapshot, Spec, Stage
+from model.status import Milestone
 from model.units import AnyUnit
 from reconciler.components import CATALOG, render
 from reconciler.components.component import Facts
 from reconciler.needs import Desired
+
+_Inputs = tuple[Spec | None, Stage, Mapping[str, int], frozenset[Milestone], Site | None]
 
 
 def desire(before: Snapshot, site: Site | None, drivers: Sequence[Driver]) -> Desired:
@@ -21,15 +25,44 @@ def desire(before: Snapshot, site: Site | None, drivers: Sequence[Driver]) -> De
     """
     if before.spec is None or site is None:
         return Desired()
-    facts = Facts(owner=before.owner, stage=before.stage, secrets=before.secrets)
+    facts = Facts(
+        owner=before.owner,
+        stage=before.stage,
+        secrets=before.secrets,
+        milestones={one.name: one for one in before.milestones},
+    )
     units = render(before.spec, facts)
     objects = tuple(one for unit in units for one in _translated(unit, site, drivers))
     return Desired(units=units, objects=objects)
 
 
+class Desires:
+    """What was desired of each owner at its last pass, so that what did not change is not rendered again.
+
+    Rendering is pure: equal inputs give equal units and objects. Bounded by `owners_max`; beyond it, all is
+    forgotten and rendered once more.
+    """
+
+    def __init__(self, *, owners_max: int = 20_000) -> None:
+        self._owners_max = owners_max
+        self._known: dict[Owner, tuple[_Inputs, Desired]] = {}
+
+    def of(self, before: Snapshot, site: Site | None, drivers: Sequence[Driver]) -> Desired:
+        """As `desire`, and as quick as comparing the inputs when they are those of the last time."""
+        inputs = (before.spec, before.stage, before.secrets, before.milestones, site)
+        known = self._known.get(before.owner)
+        if known is not None and known[0] == inputs:
+            return known[1]
+        desired = desire(before, site, drivers)
+        if len(self._known) >= self._owners_max:
+            self._known.clear()
+        self._known[before.owner] = (inputs, desired)
+        return desired
+
+
 def _translated(unit: AnyUnit, site: Site, drivers: Sequence[Driver]) -> tuple[Object, ...]:
     for driver in drivers:
-        if type(unit) in driver.units:
+        if type(unit) in driver.units and driver.cluster in ("", site.cluster):
             return driver.translate(unit, site)
     raise Refused(f"no driver of cluster {site.cluster} knows what a {type(unit).__name__} is ({unit.name})")
 

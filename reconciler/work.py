@@ -5,20 +5,21 @@ No error is terminal: a pass that failed is followed by another, at the latest a
 
 from __future__ import annotations
 
-import random
-from collections import Counter
+import asyncio
 from datetime import UTC, datetime
 
 import structlog
 
 from model.names import Owner
 from model.status import Reason
-from reconciler.backoff import backoff_seconds
+from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
 from reconciler.parts import Parts
 from reconciler.queue import Priority, WorkQueue
 from reconciler.reconcile import Ended, reconcile
 from reconciler.refusal import refused
+from reconciler.retries import Retries
+from reconciler.watermark import Watermark
 
 log = structlog.get_logger()
 
@@ -26,28 +27,42 @@ log = structlog.get_logger()
 class Workshop:
     """Runs passes. Several workers share one; a key is never in two of their hands."""
 
-    def __init__(self, parts: Parts, queue: WorkQueue, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        queue: WorkQueue,
+        retries: Retries,
+        ledger: Ledger,
+        watermark: Watermark,
+        metrics: Metrics,
+    ) -> None:
+        self._retries = retries
+        self._watermark = watermark
         self._parts = parts
+        self._ledger = ledger
         self._queue = queue
         self._metrics = metrics
-        self._failures: Counter[Owner] = Counter()
         self.last_pass_at: datetime | None = None
 
-    async def work(self) -> None:
-        """One worker, for ever: a key at a time, and only while this daemon leads."""
+    async def work(self, cluster: str) -> None:
+        """One worker of a cluster's lane, for ever: a key at a time, and only while this daemon leads."""
         while True:
-            async with self._queue.take() as owner:
+            async with self._queue.take(cluster) as owner:
                 epoch = await self._parts.leadership.wait()
-                await self._pass(owner, epoch)
+                await self._watermark.verified(cluster, epoch)
+                await self._pass(owner, epoch, cluster)
 
-    async def _pass(self, owner: Owner, epoch: int) -> None:
+    async def _pass(self, owner: Owner, epoch: int, cluster: str) -> None:
+        self._ledger.lead(epoch, asyncio.get_running_loop().time())
         with self._metrics.pass_seconds.time():
             try:
                 ended = await reconcile(
                     owner,
                     self._parts.tools,
+                    self._ledger,
                     epoch=epoch,
-                    should_stop=lambda taken: self._should_stop(owner, epoch, taken),
+                    should_stop=lambda taken: self._should_stop(owner, epoch, cluster, taken),
                 )
             except self._parts.store_errors as error:
                 self._failed(owner, "store", str(error))
@@ -70,23 +85,24 @@ class Workshop:
         except self._parts.store_errors as error:
             log.warning("condition not recorded", owner=str(owner), why=str(error))
 
-    def _should_stop(self, owner: Owner, epoch: int, taken: int) -> bool:
-        """Another leader, or newer news about this key: what is left of the plan is out of date.
+    def _should_stop(self, owner: Owner, epoch: int, cluster: str, taken: int) -> bool:
+        """Another leader, a hold, or newer news about this key: what is left of the plan is out of date.
 
         News stops a pass only after its first action: the sweep repeats itself until a pass is recorded, and a
         key that is changed without end must still move on.
         """
-        return self._parts.leadership.epoch != epoch or (taken > 0 and self._queue.is_dirty(owner))
+        if self._parts.leadership.epoch != epoch or self._watermark.hold(cluster):
+            return True
+        return taken > 0 and self._queue.is_dirty(owner)
 
     def _failed(self, owner: Owner, result: str, why: str) -> None:
-        self._failures[owner] += 1
-        delay = backoff_seconds(self._failures[owner], random.random())  # noqa: S311 - jitter
+        delay = self._retries.failed(owner, asyncio.get_running_loop().time())
         self._metrics.passes.labels(result).inc()
         self._queue.add(owner, Priority.RETRY, delay_seconds=delay)
         log.warning("pass failed", owner=str(owner), why=why, again_in_seconds=round(delay, 1))
 
     def _succeeded(self, owner: Owner, ended: Ended) -> None:
-        del self._failures[owner]
+        self._retries.succeeded(owner)
         self._metrics.passes.labels("done").inc()
         for action in ended.plan.now:
             self._metrics.actions.labels(type(action).__name__, str(action.cause)).inc()

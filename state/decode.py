@@ -14,6 +14,7 @@ import msgspec
 from model.names import Owner, Ref
 from model.objects import InventoryState, Known
 from model.spec import (
+    Approval,
     ComponentSpec,
     DriftPolicy,
     Executor,
@@ -72,9 +73,11 @@ class _Snapshot(msgspec.Struct):
     pause_reason: str | None
     secrets: dict[str, int]
     ports: list[tuple[str, str, int]]
-    milestones: list[tuple[str, str]]
+    milestones: frozenset[Milestone]
     inventory: list[_Known]
     status: Status | None
+    approvals: frozenset[Approval] = frozenset()
+    change: int = 0
 
 
 _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
@@ -100,9 +103,11 @@ def snapshot(owner: Owner, document: str) -> Snapshot:
         pause_reason=wire.pause_reason or "",
         secrets=wire.secrets,
         ports={(unit, port): number for unit, port, number in wire.ports},
-        milestones=frozenset(Milestone(name=name, key=key) for name, key in wire.milestones),
+        milestones=wire.milestones,
         inventory=tuple(_known(one) for one in wire.inventory),
         status=wire.status,
+        approvals=wire.approvals,
+        change=wire.change,
     )
 
 
@@ -114,6 +119,11 @@ def records(batch: tuple[Record, ...]) -> str:
 def inventory(objects: tuple[Known, ...]) -> str:
     """The text of inventory rows that `core.intend` reads."""
     return msgspec.json.encode([_row(one) for one in objects]).decode()
+
+
+def milestones(begun: tuple[Milestone, ...]) -> str:
+    """The text of milestones that `core.intend` reads."""
+    return msgspec.json.encode(list(begun)).decode()
 
 
 def _spec(wire: _Spec) -> Spec:
@@ -172,7 +182,7 @@ def _record(record: Record) -> Mapping[str, Any]:
         "status": record.status,
         "objects": [_row(one) for one in record.objects],
         "forget": [_place(one) for one in record.forget],
-        "milestones": [[one.name, one.key] for one in record.milestones],
+        "milestones": list(record.milestones),
         "events": list(record.events),
         "remove_owner": record.remove_owner,
     }

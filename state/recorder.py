@@ -1,7 +1,8 @@
 """Batching of records: what many passes conclude at about the same time is written in one transaction.
 
 A caller of `record` waits for the batch that holds its record. Batches are written one after the other, so
-two records of one owner are stored in the order they came.
+two records of one owner are stored in the order they came. A record that comes alone is written at once: the
+interval is the time between two batches, not before the first.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -52,6 +54,7 @@ class Recorder:
         self._room = asyncio.Semaphore(_WAITING_MAX)
         self._full = asyncio.Event()
         self._closing = False
+        self._next_at = 0.0  # of the loop's clock
         self._writer: asyncio.Task[None] | None = None
 
     async def record(self, record: Record) -> None:
@@ -86,11 +89,13 @@ class Recorder:
             await self._write_batch(self._take())
 
     async def _collect(self) -> None:
-        try:
-            async with asyncio.timeout(self._interval_seconds):
-                await self._full.wait()
-        except TimeoutError:
-            return
+        """Wait until the next batch may be written: the interval is over, or the batch is full."""
+        loop = asyncio.get_running_loop()
+        if self._next_at > loop.time():
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._next_at):
+                    await self._full.wait()
+        self._next_at = loop.time() + self._interval_seconds
 
     def _take(self) -> tuple[_Waiting, ...]:
         """The next batch: at least one record, and no more rows than one transaction should write."""

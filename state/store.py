@@ -6,10 +6,10 @@ are fenced by the epoch of the lease under which the pass ran: an old daemon tha
 
 from __future__ import annotations
 
-from model.names import Owner
+from model.names import Due, Moment, Owner, Place
 from model.objects import Known
 from model.spec import Snapshot
-from model.status import Record
+from model.status import Milestone, Record
 from state import decode
 from state.database import Database, Rows
 from state.errors import Fenced
@@ -41,24 +41,48 @@ class Store:
         """
         await self._recorder.record(record)
 
-    async def intend(self, owner: Owner, epoch: int, objects: tuple[Known, ...]) -> None:
-        """Write objects down before they are made, so that they are found whatever happens next. Raises Fenced."""
-        if not objects:
+    async def intend(
+        self, owner: Owner, epoch: int, objects: tuple[Known, ...], begun: tuple[Milestone, ...] = ()
+    ) -> None:
+        """Write down what is about to be made, stopped or begun, so that it is known whatever happens next.
+
+        Raises Fenced.
+        """
+        if not objects and not begun:
             return
         fenced = await self._database.write_value(
-            "SELECT core.intend(%(owner)s, %(epoch)s, %(objects)s::jsonb)->>'fenced'",
-            {"owner": str(owner), "epoch": epoch, "objects": decode.inventory(objects)},
+            "SELECT core.intend(%(owner)s, %(epoch)s, %(objects)s::jsonb, %(begun)s::jsonb)->>'fenced'",
+            {
+                "owner": str(owner),
+                "epoch": epoch,
+                "objects": decode.inventory(objects),
+                "begun": decode.milestones(begun),
+            },
         )
         if fenced is not None:
             raise Fenced(fenced)
 
-    async def due(self) -> tuple[Owner, ...]:
+    async def due(self) -> dict[Owner, Due]:
         """Owners worth a pass now: generation not observed, stage changed, pause over, next attempt due."""
-        return _owners(await self._database.read("SELECT core.due()"))
+        rows = await self._database.read("SELECT owner, cluster, workspace, generation FROM core.due()")
+        return {
+            Owner.parse(owner): Due(Place(cluster, workspace), generation)
+            for owner, cluster, workspace, generation in rows
+        }
 
-    async def owners(self) -> tuple[Owner, ...]:
+    async def owners(self) -> dict[Owner, Place]:
         """Every owner that is desired or still holds something."""
-        return _owners(await self._database.read("SELECT core.owners()"))
+        return _places(await self._database.read("SELECT owner, cluster, workspace FROM core.owners()"))
+
+    async def moment(self) -> Moment:
+        """The newest change of desired state."""
+        number, token = await self._database.read_value("SELECT core.newest_change()")
+        return Moment(number, token)
+
+    async def knows(self, moment: Moment) -> bool:
+        """Whether that change is part of this database's history."""
+        asked = {"number": moment.number, "token": moment.token}
+        return bool(await self._database.read_value("SELECT core.knows(%(number)s, %(token)s)", asked))
 
     async def close(self) -> None:
         """Write the records that still wait. The database stays open: it is not the store's."""
@@ -71,5 +95,5 @@ class Store:
         return tuple(answer["fenced"] for answer in answers)
 
 
-def _owners(rows: Rows) -> tuple[Owner, ...]:
-    return tuple(Owner.parse(owner) for (owner,) in rows)
+def _places(rows: Rows) -> dict[Owner, Place]:
+    return {Owner.parse(owner): Place(cluster, workspace) for owner, cluster, workspace in rows}

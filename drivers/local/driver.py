@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import structlog
 
-from drivers.base import Applied, Reveal, Unavailable
+from drivers.base import Applied, Reveal, Stamp, Unavailable
+from drivers.local import stamps
 from drivers.local import translate as pure
 from drivers.local.act import Hands, Put
 from drivers.local.body import Body, FilesBody, ProcessBody, TaskBody, VolumeBody
@@ -44,6 +45,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 class LocalDriver:
     """Airflow on this machine. `home` is the installation's folder, `locks` the runtimes on offer."""
 
+    cluster = "local"
     kinds: frozenset[Kind] = pure.KINDS
     units: frozenset[type[AnyUnit]] = pure.UNITS
 
@@ -91,7 +93,21 @@ class LocalDriver:
             self._bodies[one.ref] = one.body
         return objects
 
-    async def observe(self, owner: Owner, wanted: frozenset[Ref]) -> Observed:
+    async def read_stamp(self) -> Stamp | None:
+        """What this machine remembers of who keeps it. Raises Unavailable."""
+        return await asyncio.to_thread(stamps.read_stamp, self._records.home)
+
+    async def write_stamp(self, stamp: Stamp) -> None:
+        """Remember who keeps it. Raises Unavailable."""
+        await asyncio.to_thread(stamps.write_stamp, self._records.home, stamp)
+
+    async def observe(
+        self,
+        owner: Owner,
+        wanted: frozenset[Ref],
+        *,
+        fresh: bool = False,  # noqa: ARG002 - nothing is ever cached
+    ) -> Observed:
         """Everything of the owner's, by files, locks and the probes' last answers."""
 
         def look() -> View:

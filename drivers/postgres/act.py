@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from drivers.base import Applied, Conflict, Refused, Reveal, Unavailable
 from drivers.postgres import databases, grants, roles
 from drivers.postgres.catalog import Catalog, DatabaseRow, RoleRow, read
+from drivers.postgres.connection import Connection
 from drivers.postgres.drift import database_drift, role_drift
 from drivers.postgres.inside import read_comment
 from drivers.postgres.mark import parse
 from drivers.postgres.see import see_grant
-from drivers.postgres.server import Connection, Server
+from drivers.postgres.server import Server
 from drivers.postgres.translate import DATABASE, GRANT, ROLE, DatabaseBody, GrantBody, RoleBody
 from drivers.postgres.whose import Claim, mark_of_database, mark_of_role, stranger
 from model.names import Ref
@@ -77,6 +78,7 @@ class Hands:
             if isinstance(row, RoleRow):
                 await roles.delete_role(self.server, connection, row, _home_of(row, scene))
             elif action.ref.kind == DATABASE:
+                await self.server.leave(row.name)
                 await databases.delete_database(connection, row, _guests_of(row, scene))
             else:
                 await self._delete_grant(row, scene)

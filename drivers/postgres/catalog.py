@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
-from drivers.postgres.server import Connection
+from drivers.postgres.connection import Connection
 from drivers.postgres.translate import DATABASE, GRANT, ROLE
 from model.names import Ref
 

@@ -6,9 +6,9 @@ from psycopg import errors, sql
 
 from drivers.base import Unavailable
 from drivers.postgres.catalog import DatabaseRow
+from drivers.postgres.connection import Connection
 from drivers.postgres.mark import Mark
 from drivers.postgres.roles import end_sessions
-from drivers.postgres.server import Connection
 from drivers.postgres.translate import DatabaseBody
 
 _HOLDERS = """

@@ -33,6 +33,7 @@ _Rows = Mapping[Owner, list[RoleRow | DatabaseRow]]
 class PostgresDriver:
     """Databases on the server at `admin_url`. Raises ValueError for a URL that cannot be read."""
 
+    cluster = ""
     kinds: frozenset[Kind] = pure.KINDS
     units: frozenset[type[AnyUnit]] = pure.UNITS
 
@@ -57,7 +58,13 @@ class PostgresDriver:
         """Two roles, the database, its grants, in the order of making. Raises Refused."""
         return pure.translate(unit, site)
 
-    async def observe(self, owner: Owner, wanted: frozenset[Ref]) -> Observed:
+    async def observe(
+        self,
+        owner: Owner,
+        wanted: frozenset[Ref],
+        *,
+        fresh: bool = False,  # noqa: ARG002 - nothing is ever cached
+    ) -> Observed:
         """Everything of the owner's. An unreachable server makes all kinds blind, a database only its grants."""
         claim = Claim(installation=self._installation, owner=owner)
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from psycopg import sql
 
 from drivers.postgres.catalog import DatabaseRow
+from drivers.postgres.connection import Connection
 from drivers.postgres.inside import read_strangers
 from drivers.postgres.mark import Mark
-from drivers.postgres.server import Connection, Server
+from drivers.postgres.server import Server
 from drivers.postgres.translate import GrantBody
 
 _INSIDE = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivers.postgres.server import Connection
+from drivers.postgres.connection import Connection
 
 _COMMENT = """
 SELECT obj_description(n.oid, 'pg_namespace') AS comment FROM pg_namespace n WHERE n.nspname = 'public'
@@ -22,19 +22,20 @@ things AS (
     SELECT 'pg_class'::regclass AS class, c.oid, c.relowner AS owner, format('public.%%I', c.relname) AS name,
            CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE'
                           WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS keyword
-    FROM pg_class c JOIN place ON c.relnamespace = place.oid
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    FROM pg_class c
+    WHERE c.relnamespace = (SELECT oid FROM place) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
       AND NOT (c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
     UNION ALL
     SELECT 'pg_type'::regclass, t.oid, t.typowner, format('public.%%I', t.typname),
            CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END
-    FROM pg_type t JOIN place ON t.typnamespace = place.oid LEFT JOIN pg_class c ON c.oid = t.typrelid
-    WHERE t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
+    FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE t.typnamespace = (SELECT oid FROM place)
+      AND (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c'))
     UNION ALL
     SELECT 'pg_proc'::regclass, p.oid, p.proowner,
            format('public.%%I(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), 'ROUTINE'
-    FROM pg_proc p JOIN place ON p.pronamespace = place.oid
+    FROM pg_proc p WHERE p.pronamespace = (SELECT oid FROM place)
 )
 SELECT keyword, name FROM things
 WHERE owner IS DISTINCT FROM (SELECT oid FROM pg_roles WHERE rolname = %(owner)s)

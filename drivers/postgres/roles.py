@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from drivers.postgres.catalog import DatabaseRow, RoleRow
+from drivers.postgres.connection import Connection
 from drivers.postgres.mark import Mark
-from drivers.postgres.server import Connection, Server
+from drivers.postgres.server import Server
 
 _GRANTORS_SINCE = 160000  # before PostgreSQL 16 a membership had no grantor of its own, nor options
 _END_SESSIONS = """

@@ -8,7 +8,7 @@ from drivers.postgres.catalog import Catalog, DatabaseRow
 from drivers.postgres.drift import access_drift, database_drift, inside_drift, role_drift
 from drivers.postgres.inside import read_comment, read_inside
 from drivers.postgres.mark import parse
-from drivers.postgres.server import LOOK_SECONDS, Server
+from drivers.postgres.server import Server
 from drivers.postgres.translate import DATABASE, GRANT, ROLE
 from drivers.postgres.whose import Claim, mark_of_database, mark_of_role, stranger
 from model.names import Ref
@@ -60,7 +60,7 @@ async def see_grant(server: Server, row: DatabaseRow, claim: Claim) -> Seen | No
     if not row.is_open:
         # what was granted inside cannot be told, but that something must be done about it can
         return _seen(ref, row.uid, None, (f"database {row.name!r} lets us not connect",))
-    async with server.inside(row.name, seconds=LOOK_SECONDS) as within:
+    async with server.looking_into(row.name) as within:
         mark = parse(await read_comment(within))
         if mark is None or not claim.holds(mark, ref):
             return None

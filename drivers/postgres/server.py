@@ -1,8 +1,7 @@
 """The server: connections to it, each bounded in time, and its errors as sentences without secrets.
 
-Looks at what all databases share go through one kept connection. Everything else connects anew: 5 ms of processor
-and 11 ms of time, measured on a busy machine of two cores. An idle connection kept inside a deployment's database
-would save that and stand in the way of whoever wants to drop or copy the database.
+Looks go through kept connections: one for what all databases share, and a few inside single databases (`kept`).
+Writes connect anew.
 """
 
 from __future__ import annotations
@@ -10,27 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import errors
 from psycopg.pq import TransactionStatus
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
-from tenacity.wait import wait_random_exponential
 
 from drivers.base import DriverError, Refused, Unavailable
-
-Connection = psycopg.AsyncConnection[dict[str, Any]]
+from drivers.postgres.connection import Connection, connect, facts_of
+from drivers.postgres.kept import WAITED_FOR, Kept
 
 LOOK_SECONDS = 5.0  # the queries take milliseconds; a pass gives all drivers together 15 s
 WRITE_SECONDS = 25.0  # DROP DATABASE waits for a checkpoint; a pass gives one action 30 s
-_CONNECT_SECONDS = 3
-_RETRY_SECONDS = 1.5  # bridges a server's restart, not its absence
-_OPTIONS = (
-    "-c statement_timeout=20s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s "
-    "-c client_min_messages=warning -c search_path=pg_catalog"
-)
-_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+_PREPARE_AFTER = 2  # uses of a statement
+_MAKE_WAY_SECONDS = 2.0  # PostgreSQL waits 5 s for a database that is to be dropped or copied
 
 # What may be over in a moment: lost connections, full servers, locks, timeouts, somebody else doing the same.
 _PASSING_CLASSES = ("08", "40", "53", "57", "58", "XX")
@@ -52,9 +43,11 @@ class Server:
     """
 
     def __init__(self, url: str) -> None:
-        self._facts = _parsed(url)
-        self._kept: Connection | None = None
+        self._facts = facts_of(url)
+        self._shared: Connection | None = None
         self._turn = asyncio.Lock()
+        self._kept = Kept()
+        self._making_way: asyncio.Task[None] | None = None
 
     @property
     def where(self) -> str:
@@ -63,15 +56,28 @@ class Server:
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[Connection]:
-        """The kept connection, one user at a time. Raises Unavailable, Refused."""
+        """The connection for what all databases share, one user at a time. Raises Unavailable, Refused."""
         async with self._told(LOOK_SECONDS), self._turn:
-            connection = await self._alive()
+            connection = self._shared = await self._alive(self._shared) or await self._to_keep(None)
             try:
                 yield connection
             finally:
                 # cut off in the middle of a query: whatever it would answer next is not worth finding out
                 if connection.info.transaction_status is not TransactionStatus.IDLE:
                     await connection.close()
+
+    @asynccontextmanager
+    async def looking_into(self, database: str) -> AsyncIterator[Connection]:
+        """A connection to a database, to look only; kept afterwards. Raises Unavailable, Refused."""
+        async with self._told(LOOK_SECONDS):
+            connection = await self._alive(self._kept.take(database)) or await self._to_keep(database)
+            try:
+                yield connection
+            except BaseException:
+                await connection.close()
+                raise
+            await self._kept.keep(database, connection)
+            self._start_making_way()
 
     @asynccontextmanager
     async def inside(self, database: str | None, *, seconds: float = WRITE_SECONDS) -> AsyncIterator[Connection]:
@@ -83,32 +89,59 @@ class Server:
             finally:
                 await connection.close()
 
-    async def close(self) -> None:
-        """Let go of the kept connection."""
-        if self._kept is not None:
-            await self._kept.close()
-            self._kept = None
+    async def leave(self, database: str) -> None:
+        """Keep no connection inside a database: it is about to go."""
+        await self._kept.leave([database])
 
-    async def _alive(self) -> Connection:
-        if self._kept is not None and not self._kept.closed:
+    async def close(self) -> None:
+        """Let go of the kept connections."""
+        await self._kept.close()
+        if self._making_way is not None:
+            self._making_way.cancel()
+            await asyncio.wait({self._making_way})
+        if self._shared is not None:
+            await self._shared.close()
+            self._shared = None
+
+    def _start_making_way(self) -> None:
+        if self._kept.databases and (self._making_way is None or self._making_way.done()):
+            self._making_way = asyncio.create_task(self._make_way(), name="make way for who wants a database")
+
+    async def _make_way(self) -> None:
+        """While connections are kept: leave databases that nobody looks into, or that somebody waits for."""
+        while self._kept.databases:
+            await asyncio.sleep(_MAKE_WAY_SECONDS)
+            await self._kept.leave_idle()
             try:
-                await self._kept.execute("SELECT")
-            except psycopg.OperationalError:
-                await self._kept.close()  # the server was restarted since
-            else:
-                return self._kept
-        self._kept = await self._connect(None)
-        return self._kept
+                async with self.looking() as connection:
+                    cursor = await connection.execute(WAITED_FOR, (list(self._kept.databases),))
+                    await self._kept.leave([str(row["name"]) for row in await cursor.fetchall()])
+            except DriverError:
+                # who waits cannot be seen, so nothing may be kept; what is wrong is told by the next look
+                await self._kept.leave(self._kept.databases)
+
+    async def _alive(self, connection: Connection | None) -> Connection | None:
+        """The connection, if it still answers; otherwise it is closed."""
+        if connection is None or connection.closed:
+            return None
+        try:
+            await connection.execute("SELECT")
+        except psycopg.OperationalError:
+            await connection.close()  # the server was restarted since
+            return None
+        except BaseException:
+            await connection.close()  # it hangs, or nobody waits for it any more
+            raise
+        return connection
+
+    async def _to_keep(self, database: str | None) -> Connection:
+        connection = await self._connect(database)
+        # it is asked the same few things again and again, and planning them takes longer than answering
+        connection.prepare_threshold = _PREPARE_AFTER
+        return connection
 
     async def _connect(self, database: str | None) -> Connection:
-        facts = self._facts | ({} if database is None else {"dbname": database})
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(3) | stop_after_delay(_RETRY_SECONDS),
-            wait=wait_random_exponential(multiplier=0.1, max=0.5),
-            retry=retry_if_exception_type(psycopg.OperationalError),
-            reraise=True,
-        )
-        return await retrying(_attempt, facts)
+        return await connect(self._facts | ({} if database is None else {"dbname": database}))
 
     @asynccontextmanager
     async def _told(self, seconds: float) -> AsyncIterator[None]:
@@ -134,39 +167,6 @@ class Server:
                 f'newer); as a superuser run: ALTER ROLE "{self._facts.get("user")}" CREATEROLE CREATEDB'
             )
         return Refused(f"PostgreSQL at {self.where} refused: {said}")
-
-
-async def _attempt(facts: dict[str, Any]) -> Connection:
-    try:
-        return await psycopg.AsyncConnection.connect(
-            **facts, autocommit=True, prepare_threshold=None, row_factory=psycopg.rows.dict_row
-        )
-    except (psycopg.Error, asyncio.CancelledError) as error:
-        # the frames it came through hold a half-open connection, and while the server waits for such a one to log
-        # in (60 s) it lets nobody drop a database
-        raise error.with_traceback(None)  # noqa: B904 - it is the same error
-
-
-def _parsed(url: str) -> dict[str, Any]:
-    facts = _read(url)
-    if facts is None:
-        raise ValueError("the databases' URL cannot be read; write postgresql://user:password@host:port/db")
-    options = f"{facts.get('options', '')} {_OPTIONS}".strip()
-    return {
-        "application_name": "armillary-databases",
-        "connect_timeout": _CONNECT_SECONDS,
-        **_KEEPALIVES,
-        **facts,
-        "options": options,
-    }
-
-
-def _read(url: str) -> dict[str, Any] | None:
-    # raised from here, an error would carry one whose text is the URL with its password
-    try:
-        return dict(conninfo.conninfo_to_dict(url))
-    except psycopg.Error:
-        return None
 
 
 def _words(error: psycopg.Error) -> str:

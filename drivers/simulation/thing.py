@@ -13,6 +13,9 @@ from model.names import Kind, Ref
 from model.objects import Drift, Health, Seen
 
 Life = Literal["still", "process", "task"]
+Claim = tuple[str, str]
+"""Whose a thing is: the installation and the owner, as its mark says."""
+NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,8 @@ class Mark:
 class Thing:
     """One thing. `applied` is what was last put there, `actual` what is there now: different means edited.
 
-    `digest` None: a write was cut off half way. The times are those of the world's clock; None means never.
+    `digest` None: a write was cut off half way. `edited_by` is who edited it, `finalizer` who holds its deletion
+    up. The times are those of the world's clock; None means never.
     """
 
     ref: Ref
@@ -38,18 +42,34 @@ class Thing:
     frozen_digest: str = ""
     applied: str = ""
     actual: str = ""
+    edited_by: str = "a vandal"
     life: Life = "still"
     replicas: int = 0
     is_killed: bool = False
     will_fail: bool = False
+    crashes_until: float = 0.0  # a process crashes again and again
     ready_at: float = 0.0  # a process is healthy, a task has ended
     stopped_at: float | None = None  # drained by then
     gone_at: float | None = None  # deleted by then
+    finalizer: str = ""
 
     @property
     def kind(self) -> Kind:
         """The thing's kind."""
         return self.ref.kind
+
+    @property
+    def claim(self) -> Claim | None:
+        """Whose the thing is; None when it carries no mark, or one that was written on another thing."""
+        mark = self.mark
+        if mark is None or (mark.object is not self.ref and mark.object != self.ref):
+            return None
+        return (mark.installation, mark.owner)
+
+
+def is_elsewhere(kind: Kind) -> bool:
+    """Whether things of a kind are on a server of their own: what befalls the cluster does not befall them."""
+    return kind.endswith("Sim.Database")
 
 
 def is_there(thing: Thing, now: float) -> bool:
@@ -57,9 +77,10 @@ def is_there(thing: Thing, now: float) -> bool:
     return thing.gone_at is None or now < thing.gone_at
 
 
-def is_ours(thing: Thing, installation: str, owner: str) -> bool:
-    """Whether a thing carries this owner's mark, written on it and not on another."""
-    return thing.mark == Mark(installation=installation, owner=owner, object=thing.ref)
+def moments(thing: Thing) -> tuple[float, ...]:
+    """The times at which a thing looks different though nobody touches it."""
+    times = (thing.crashes_until, thing.ready_at, thing.stopped_at, thing.gone_at)
+    return tuple(sorted({one for one in times if one is not None and one != NEVER}))
 
 
 def see(thing: Thing, now: float) -> Seen:
@@ -70,7 +91,7 @@ def see(thing: Thing, now: float) -> Seen:
         uid=thing.uid,
         digest=None if thing.gone_at is not None else thing.digest,
         frozen_digest=thing.frozen_digest,
-        drift=tuple(Drift(what=what, by="a vandal") for what in _drift(thing)),
+        drift=tuple(_drift(thing)),
         health=health,
         running=_running(thing, now),
         detail=detail,
@@ -87,18 +108,18 @@ def _running(thing: Thing, now: float) -> int:
     return thing.replicas
 
 
-def _drift(thing: Thing) -> list[str]:
-    drift = [] if thing.actual == thing.applied else [f"{thing.ref} was edited"]
+def _drift(thing: Thing) -> list[Drift]:
+    drift = [] if thing.actual == thing.applied else [Drift(what=f"{thing.ref} was edited", by=thing.edited_by)]
     if thing.gone_at is None and thing.life == "process" and thing.replicas:
-        drift += [f"{thing.ref} was killed"] if thing.is_killed else []
-        drift += [f"{thing.ref} was stopped and should run"] if thing.stopped_at is not None else []
+        whats = ["killed"] if thing.is_killed else []
+        whats += ["stopped and should run"] if thing.stopped_at is not None else []
+        drift += [Drift(what=f"{thing.ref} was {what}", by="a vandal") for what in whats]
     return drift
 
 
 def _health(thing: Thing, now: float) -> tuple[Health, str]:
     if thing.gone_at is not None or thing.stopped_at is not None:
-        still = _running(thing, now)
-        return (Health.PROGRESSING, "is stopping") if still else (Health.STOPPED, "is stopped")
+        return _ending(thing, now)
     match thing.life:
         case "still":
             return (Health.HEALTHY, "") if thing.actual == thing.applied else (Health.UNHEALTHY, "was edited")
@@ -106,6 +127,13 @@ def _health(thing: Thing, now: float) -> tuple[Health, str]:
             return _task_health(thing, now)
         case "process":
             return _process_health(thing, now)
+
+
+def _ending(thing: Thing, now: float) -> tuple[Health, str]:
+    if _running(thing, now):
+        return Health.PROGRESSING, "is stopping"
+    held = thing.gone_at is not None and thing.finalizer
+    return Health.STOPPED, f"is held by the finalizer {thing.finalizer}" if held else "is stopped"
 
 
 def _task_health(thing: Thing, now: float) -> tuple[Health, str]:
@@ -121,12 +149,14 @@ def _process_health(thing: Thing, now: float) -> tuple[Health, str]:
         return Health.STOPPED, "0 replicas, as asked"
     if thing.is_killed:
         return Health.UNHEALTHY, "does not run"
+    if now < thing.crashes_until:
+        return Health.UNHEALTHY, "crashes again and again"
     return (Health.HEALTHY, "") if now >= thing.ready_at else (Health.PROGRESSING, "is being started")
 
 
-def deleted(thing: Thing, now: float, *, after: float) -> Thing:
+def deleted(thing: Thing, now: float, *, after: float, finalizer: str = "") -> Thing:
     """The thing on its way out; a second deletion does not put its end off."""
     if thing.gone_at is not None:
         return thing
     drained = now + after if thing.stopped_at is None else thing.stopped_at
-    return replace(thing, gone_at=now + after, stopped_at=drained)
+    return replace(thing, gone_at=now + after, stopped_at=drained, finalizer=finalizer)

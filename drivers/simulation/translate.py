@@ -5,6 +5,7 @@ The digest covers the unit and the addresses it refers to; needs and retention a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,15 @@ from model.units import (
 UNITS: frozenset[type[AnyUnit]] = frozenset(
     {Environment, Settings, Credentials, Volume, Database, Identity, Process, Task, Route}
 )
-KINDS: frozenset[Kind] = frozenset(f"Sim.{one.__name__}" for one in UNITS)
+
+
+def kinds(cluster: str = "") -> frozenset[Kind]:
+    """The kinds of object in a cluster. They begin with its name, if it has one."""
+    return frozenset(_kind(one, cluster) for one in UNITS)
+
+
+def _kind(unit: type[AnyUnit], cluster: str) -> Kind:
+    return f"{cluster}/Sim.{unit.__name__}" if cluster else f"Sim.{unit.__name__}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +50,26 @@ class Body:
     is_task: bool = False
 
 
-def translate(unit: AnyUnit, site: Site) -> tuple[Object, ...]:
+_REMEMBERED_PER_UNIT = 8
+_REMEMBERED_UNITS = 4096
+_remembered: dict[tuple[str, str, str], deque[tuple[AnyUnit, Site, tuple[Object, ...]]]] = {}
+"""What was translated lately. Lives ask for the same again and again, and comparing costs less than a digest."""
+
+
+def translate(unit: AnyUnit, site: Site, cluster: str = "") -> tuple[Object, ...]:
     """The one object of a unit."""
+    key = (cluster, site.release, unit.name)
+    for known, where, objects in _remembered.get(key, ()):
+        if (known is unit or known == unit) and (where is site or where == site):
+            return objects
+    objects = _translated(unit, site, cluster)
+    if len(_remembered) >= _REMEMBERED_UNITS:
+        _remembered.clear()
+    _remembered.setdefault(key, deque(maxlen=_REMEMBERED_PER_UNIT)).appendleft((unit, site, objects))
+    return objects
+
+
+def _translated(unit: AnyUnit, site: Site, cluster: str) -> tuple[Object, ...]:
     bare = replace(unit, needs=frozenset(), retain=False)
     body = Body(
         secrets=tuple(sorted(secrets_of(unit))),
@@ -52,7 +79,7 @@ def translate(unit: AnyUnit, site: Site) -> tuple[Object, ...]:
     )
     return (
         Object(
-            ref=Ref(f"Sim.{type(unit).__name__}", f"{site.release}.{unit.name}"),
+            ref=Ref(_kind(type(unit), cluster), f"{site.release}.{unit.name}"),
             unit=unit.name,
             digest=digest(bare, _addresses(unit, site)),
             frozen_digest=_frozen(unit),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model.digest import digest
-from model.names import AddressRef, PathRef, Text, text
+from model.names import AddressRef, PathRef, SecretRef, Text, text
 from model.spec import ComponentSpec, PlainVariable, SecretVariable, Spec, Variable
 from model.units import Mount, Need, Probe, Process, Resources, StopBy
 from reconciler.components.component import Facts
@@ -21,10 +21,13 @@ HOME = "home"
 LOGS = "logs"
 DATABASE = "database"
 MIGRATE = "migrate"
+ROTATE = "rotate"
 API_SERVER = "api-server"
 SCHEDULER = "scheduler"
 DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
+
+FERNET_KEY = "fernet-key"
 
 ADMIN = "admin"
 """The name of the one generated Airflow login."""
@@ -80,7 +83,12 @@ def loopback():
 
 def image_of(spec: Spec) -> str:
     """The image of every Airflow process of a deployment; the local driver reads it as a runtime."""
-    return f"airflow:{spec.airflow_version}"
+    return image_of_version(spec.airflow_version)
+
+
+def image_of_version(version: str) -> str:
+    """The image of a version of Airflow."""
+    return f"airflow:{version}"
 
 
 def settings_files(spec: Spec) -> Mapping[str, Text]:
@@ -158,10 +166,34 @@ def common_env(spec: Spec, facts: Facts, *, migrates: bool = False) -> dict[str,
         "PYTHONPATH": text(PathRef(SETTINGS)),
         "PYTHONUNBUFFERED": text("1"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": connection(facts, spec, migrates=migrates),
-        "AIRFLOW__CORE__FERNET_KEY": text(facts.secret("fernet-key")),
+        "AIRFLOW__CORE__FERNET_KEY": _fernet_keys(facts),
         "AIRFLOW__API__SECRET_KEY": text(facts.secret("api-secret-key")),
         "AIRFLOW__API_AUTH__JWT_SECRET": text(facts.secret("jwt-secret")),
     }
+
+
+def fernet_milestone(version: int) -> str:
+    """What is achieved when everything is encrypted with this version of the fernet key."""
+    return f"fernet/{version}"
+
+
+def first_version(newest: int) -> int:
+    """The first version of a generated secret whose newest is this one.
+
+    The thousands tell after how many takeovers of a restored database it was first made (state/sql: core.mint).
+    """
+    return (newest - 1) // 1000 * 1000 + 1
+
+
+def _fernet_keys(facts: Facts) -> Text:
+    """The newest key, then every older one that something may still be encrypted with."""
+    newest = facts.secrets.get(FERNET_KEY, 1)
+    rotated = int((facts.milestone(ROTATE).key or fernet_milestone(1)).rpartition("/")[2])
+    oldest = max(first_version(newest), rotated)
+    keys: list[str | SecretRef] = [facts.secret(FERNET_KEY)]
+    for version in range(newest - 1, oldest - 1, -1):
+        keys += [",", facts.versioned(FERNET_KEY, version)]
+    return tuple(keys)
 
 
 def variables_env(spec: Spec, facts: Facts, component: str) -> dict[str, Text]:

@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from model.names import Owner, SecretRef
+from model.names import Owner, SecretRef, UnitName
 from model.spec import Spec, Stage
+from model.status import Milestone
 from model.units import AnyUnit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What rendering depends on beside the spec: whose it is, its stage, and its secrets' versions."""
+    """What rendering depends on beside the spec.
+
+    Whose it is, its stage, its secrets' newest versions, and what its tasks have achieved and begun, by task.
+    """
 
     owner: Owner
     stage: Stage = "active"
     secrets: Mapping[str, int] = field(default_factory=dict)
+    milestones: Mapping[UnitName, Milestone] = field(default_factory=dict)
 
     def secret(self, name: str) -> SecretRef:
         """The newest version of a generated secret; version 1 is the one that will be minted."""
         return SecretRef(str(self.owner), name, self.secrets.get(name, 1))
+
+    def milestone(self, task: UnitName) -> Milestone:
+        """What a task has achieved and begun so far."""
+        return self.milestones.get(task, Milestone(name=task))
 
     def versioned(self, name: str, version: int) -> SecretRef:
         """A reference to one version of one of the owner's secrets."""

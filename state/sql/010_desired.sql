@@ -192,3 +192,14 @@ CREATE TABLE core.audit (
     reason text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE core.audit IS 'One row for each row of desired state that was changed. Append-only.';
+
+CREATE TABLE core.approvals (
+    owner text NOT NULL,
+    what text NOT NULL CONSTRAINT approvals_are_known CHECK (what IN ('deletes', 'data', 'rollout')),
+    reason text NOT NULL CONSTRAINT an_approval_has_a_reason CHECK (length(reason) BETWEEN 1 AND 1000),
+    approved_by text NOT NULL,
+    approved_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL DEFAULT now() + interval '1 hour',
+    PRIMARY KEY (owner, what)
+);
+COMMENT ON TABLE core.approvals IS 'What people agreed to for one owner: deletes beyond the budget, the end of data that nothing uses, a held rollout.';

@@ -6,10 +6,16 @@ CREATE TABLE core.status (
     observed_generation bigint NOT NULL,
     epoch bigint NOT NULL,
     attempts integer NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz
+    next_attempt_at timestamptz,
+    converged_generation bigint,
+    converged_defaults text NOT NULL DEFAULT '',
+    rolling_since timestamptz
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE core.status IS 'What was last looked at, and when a failed attempt is repeated.';
 COMMENT ON COLUMN core.status.epoch IS 'Of the lease under which this row was last changed.';
+COMMENT ON COLUMN core.status.converged_generation IS 'The generation at which all that was asked for was last there.';
+COMMENT ON COLUMN core.status.converged_defaults IS 'The digest of the defaults at which all that was asked for was last there.';
+COMMENT ON COLUMN core.status.rolling_since IS 'Since when a change that nobody asked for in particular is on its way.';
 
 CREATE TABLE core.conditions (
     owner text NOT NULL,
@@ -40,7 +46,7 @@ CREATE TABLE core.objects (
     unit text NOT NULL,
     digest text NOT NULL,
     needs jsonb NOT NULL DEFAULT '[]',
-    state text NOT NULL CONSTRAINT inventory_states_are_known CHECK (state IN ('intended', 'present', 'deleting', 'gone')),
+    state text NOT NULL CONSTRAINT inventory_states_are_known CHECK (state IN ('intended', 'present', 'stopped', 'deleting', 'gone')),
     retain boolean NOT NULL,
     uid text NOT NULL DEFAULT '',
     PRIMARY KEY (owner, kind, name)
@@ -51,10 +57,13 @@ CREATE TABLE core.milestones (
     owner text NOT NULL,
     name text NOT NULL,
     key text NOT NULL,
+    begun text[] NOT NULL DEFAULT '{}',
     at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (owner, name, key)
+    PRIMARY KEY (owner, name)
 );
-COMMENT ON TABLE core.milestones IS 'What tasks have achieved: done is a row.';
+COMMENT ON TABLE core.milestones IS 'What each task has achieved last: done is a row.';
+COMMENT ON COLUMN core.milestones.key IS 'Empty: nothing yet.';
+COMMENT ON COLUMN core.milestones.begun IS 'What was started since: until something is achieved again, nobody knows how far it came.';
 
 CREATE TABLE core.events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -51,14 +51,16 @@ END $$;
 COMMENT ON FUNCTION core.deployment_completed IS 'Trigger: gives a new deployment its components and ports.';
 
 CREATE FUNCTION core.lease_ports(deployment bigint, cluster_name text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE base integer;
+DECLARE
+    place core.clusters := (SELECT c FROM core.clusters c WHERE c.name = cluster_name);
+    base integer;
 BEGIN
-    SELECT block INTO base
-      FROM core.clusters c, generate_series(c.port_first, c.port_last - 15, 16) AS block
-     WHERE c.name = cluster_name
-       AND NOT EXISTS (SELECT FROM core.ports p WHERE p.cluster = c.name AND p.number BETWEEN block AND block + 15)
-     ORDER BY block LIMIT 1;
-    IF base IS NULL THEN
+    -- in order, the first block in use whose number is not its place leaves a gap before it
+    SELECT place.port_first + 16 * coalesce(min(used.nth) FILTER (WHERE used.block <> used.nth), count(*)) INTO base
+      FROM (SELECT b.block, row_number() OVER (ORDER BY b.block) - 1 AS nth
+              FROM (SELECT DISTINCT (p.number - place.port_first) / 16 AS block FROM core.ports p
+                     WHERE p.cluster = cluster_name AND p.number >= place.port_first) AS b) AS used;
+    IF (base <= place.port_last - 15) IS NOT TRUE THEN
         PERFORM core.refuse('a_block_of_ports_is_free', '/cluster', format('Cluster %s has no free block of 16 ports.', cluster_name),
             'Delete deployments that are no longer needed; their ports are free when they are gone.');
     END IF;

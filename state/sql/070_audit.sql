@@ -15,6 +15,7 @@ COMMENT ON FUNCTION core.key_of IS 'The primary key of a row as text.';
 CREATE FUNCTION core.deployment_of(relation text, of_row jsonb) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE relation
         WHEN 'deployments' THEN (SELECT w.name FROM core.workspaces w WHERE w.id = (of_row->>'workspace_id')::bigint) || '/' || (of_row->>'name')
+        WHEN 'approvals' THEN core.path_of((SELECT d.id FROM core.deployments d WHERE d.owner = of_row->>'owner'))
         ELSE core.path_of((of_row->>'deployment_id')::bigint) END
 $$;
 COMMENT ON FUNCTION core.deployment_of IS 'workspace/name of the deployment that a row belongs to, if it does.';
@@ -61,7 +62,8 @@ DECLARE one record;
 BEGIN
     FOR one IN SELECT * FROM (VALUES
         ('workspaces', '''id'''), ('deployments', '''id'''), ('components', '''deployment_id'', ''component'''),
-        ('variables', '''deployment_id'', ''key'''), ('defaults', '''only_one'''), ('clusters', '''name'''), ('tokens', '''id''')
+        ('variables', '''deployment_id'', ''key'''), ('defaults', '''only_one'''), ('clusters', '''name'''), ('tokens', '''id'''),
+        ('approvals', '''owner'', ''what''')
     ) AS t(relation, keys) LOOP
         EXECUTE format('CREATE TRIGGER z1_audit_inserted AFTER INSERT ON core.%I REFERENCING NEW TABLE AS added
             FOR EACH STATEMENT EXECUTE FUNCTION core.audit_inserted(%s)', one.relation, one.keys);

@@ -80,12 +80,21 @@ END $$;
 COMMENT ON FUNCTION core.refer IS 'Lets the variable of an inbox row refer to a sealed version, to an older one only when asked to: that is a new generation.';
 
 CREATE FUNCTION core.mint(owner text, name text, key_id text, ciphertext bytea) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE newest integer;
+DECLARE
+    newest integer;
+    -- after a takeover others: what a backup has lost must not come again under the same version
+    first integer := 1 + 1000 * (SELECT coalesce(max(l.epoch), 0) / 1000000 FROM core.leases l)::integer;
 BEGIN
     INSERT INTO core.secrets AS s (owner, name, version, key_id, ciphertext)
-    SELECT mint.owner, mint.name, 1, mint.key_id, mint.ciphertext
+    SELECT mint.owner, mint.name, first, mint.key_id, mint.ciphertext
      WHERE NOT EXISTS (SELECT FROM core.secrets o WHERE o.owner = mint.owner AND o.name = mint.name)
     ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        -- a change like any other: a backup from before it does not know what clusters were given since
+        INSERT INTO core.audit (relation, key, deployment, operation, after, actor, actor_is_claimed)
+        VALUES ('secrets', concat_ws('/', mint.owner, mint.name, first), core.path_of((SELECT d.id FROM core.deployments d WHERE d.owner = mint.owner)),
+            'INSERT', jsonb_build_object('name', mint.name, 'version', first), core.actor(), core.actor_is_claimed());
+    END IF;
     SELECT max(s.version) INTO newest FROM core.secrets s WHERE s.owner = mint.owner AND s.name = mint.name;
     RETURN newest;
 END $$;

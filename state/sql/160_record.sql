@@ -9,7 +9,7 @@ COMMENT ON FUNCTION core.lease_of IS 'The lease under which an owner is written.
 CREATE FUNCTION core.fence(wanted text, with_epoch bigint, with_generation bigint) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT coalesce(
         (SELECT format('the lease %s is at epoch %s, this write at %s', l.name, l.epoch, with_epoch) FROM core.leases l
-          WHERE l.name = core.lease_of(wanted) AND l.epoch > with_epoch),
+          WHERE l.name = core.lease_of(wanted) AND l.epoch <> with_epoch),
         (SELECT format('epoch %s and generation %s were recorded before this write at %s and %s', s.epoch, s.observed_generation,
                 with_epoch, coalesce(with_generation::text, 'any')) FROM core.status s
           WHERE s.owner = wanted AND (s.epoch > with_epoch OR s.observed_generation > with_generation)))
@@ -22,22 +22,22 @@ BEGIN
     -- locked until the commit: whoever takes the lease next sees what was written under it. Raising undoes a whole
     -- batch, which is written apart then; a savepoint for each record would cost every batch for a thing so rare
     SELECT * INTO held FROM core.leases l WHERE l.name = core.lease_of(wanted) FOR SHARE;
-    IF held.epoch > with_epoch THEN
+    IF held.epoch <> with_epoch THEN  -- a greater one is of a time that a restore has undone
         PERFORM core.raise('AR005', 'the_lease_is_held', '',
             format('the lease %s is at epoch %s, this write at %s', held.name, held.epoch, with_epoch), 'Look again.');
     END IF;
 END $$;
 COMMENT ON FUNCTION core.hold_fence IS 'Raises when the lease was taken meanwhile. Called after writing, so that what writes nothing locks nothing.';
 
-CREATE FUNCTION core.intend(wanted text, epoch bigint, objects jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION core.intend(wanted text, epoch bigint, objects jsonb, begun jsonb DEFAULT '[]') RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE why text := core.fence(wanted, epoch, NULL);
 BEGIN
-    IF why IS NULL AND core.put_objects(wanted, objects) > 0 THEN
+    IF why IS NULL AND core.put_objects(wanted, objects) + core.put_milestones(wanted, begun) > 0 THEN
         PERFORM core.hold_fence(wanted, epoch);
     END IF;
     RETURN jsonb_build_object('fenced', why);
 END $$;
-COMMENT ON FUNCTION core.intend IS 'Writes ahead what is about to be made, so that a crash loses nothing. Fenced: the sentence why nothing was written.';
+COMMENT ON FUNCTION core.intend IS 'Writes ahead what is about to be made, stopped or begun, so that a crash loses nothing. Fenced: the sentence why nothing was written.';
 
 CREATE FUNCTION core.record(records jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -80,13 +80,17 @@ CREATE FUNCTION core.put_status(wanted text, with_epoch bigint, said jsonb) RETU
 DECLARE written bigint;
 BEGIN
     -- the epoch alone is no reason to write: a new daemon adopts a fleet without a write
-    INSERT INTO core.status AS s (owner, epoch, observed_generation, attempts, next_attempt_at)
-    SELECT wanted, with_epoch, x.observed_generation, x.attempts, x.next_attempt_at
-      FROM (SELECT y.observed_generation, y.attempts, y.next_attempt_at
-              FROM jsonb_to_record(said) AS y(observed_generation bigint, attempts integer, next_attempt_at timestamptz)
-            EXCEPT SELECT o.observed_generation, o.attempts, o.next_attempt_at FROM core.status o WHERE o.owner = wanted) AS x
+    INSERT INTO core.status AS s (owner, epoch, observed_generation, attempts, next_attempt_at,
+        converged_generation, converged_defaults, rolling_since)
+    SELECT wanted, with_epoch, x.*
+      FROM (SELECT y.observed_generation, y.attempts, y.next_attempt_at, y.converged_generation, coalesce(y.converged_defaults, ''), y.rolling_since
+              FROM jsonb_to_record(said) AS y(observed_generation bigint, attempts integer, next_attempt_at timestamptz,
+                converged_generation bigint, converged_defaults text, rolling_since timestamptz)
+            EXCEPT SELECT o.observed_generation, o.attempts, o.next_attempt_at, o.converged_generation, o.converged_defaults,
+                o.rolling_since FROM core.status o WHERE o.owner = wanted) AS x
     ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, observed_generation = excluded.observed_generation,
-        attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at
+        attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, converged_generation = excluded.converged_generation,
+        converged_defaults = excluded.converged_defaults, rolling_since = excluded.rolling_since
      WHERE s.epoch <= excluded.epoch AND s.observed_generation <= excluded.observed_generation;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
@@ -151,15 +155,25 @@ BEGIN
     DELETE FROM core.objects o USING jsonb_array_elements(said->'forget') AS f
      WHERE o.owner = wanted AND o.kind = f->>0 AND o.name = f->>1;
     GET DIAGNOSTICS forgotten = ROW_COUNT;
-    INSERT INTO core.milestones (owner, name, key)
-    SELECT wanted, m->>0, m->>1 FROM jsonb_array_elements(said->'milestones') AS m ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS achieved = ROW_COUNT;
+    achieved := core.put_milestones(wanted, said->'milestones');
     INSERT INTO core.events (owner, reason, message, cause, object)
     SELECT wanted, e->>'reason', e->>'message', e->>'cause', coalesce(e->>'object', '') FROM jsonb_array_elements(said->'events') AS e;
     GET DIAGNOSTICS happened = ROW_COUNT;
     RETURN forgotten + achieved + happened;
 END $$;
 COMMENT ON FUNCTION core.put_happenings IS 'Forgets inventory rows, keeps milestones and events; how many rows.';
+
+CREATE FUNCTION core.put_milestones(wanted text, said jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE written bigint;
+BEGIN
+    INSERT INTO core.milestones (owner, name, key, begun)
+    SELECT wanted, m->>'name', m->>'key', ARRAY(SELECT jsonb_array_elements_text(m->'begun')) FROM jsonb_array_elements(said) AS m
+    EXCEPT SELECT k.owner, k.name, k.key, k.begun FROM core.milestones k WHERE k.owner = wanted
+    ON CONFLICT (owner, name) DO UPDATE SET key = excluded.key, begun = excluded.begun, at = now();
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION core.put_milestones IS 'Keeps what tasks have achieved and begun; how many rows differed.';
 
 CREATE FUNCTION core.remove_owner(gone text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE removing core.deployments := (SELECT d FROM core.deployments d WHERE d.owner = gone FOR UPDATE);
@@ -178,6 +192,7 @@ BEGIN
     DELETE FROM core.conditions c WHERE c.owner = gone;
     DELETE FROM core.units u WHERE u.owner = gone;
     DELETE FROM core.milestones m WHERE m.owner = gone;
+    DELETE FROM core.approvals a WHERE a.owner = gone;
     DELETE FROM core.objects o WHERE o.owner = gone;
     DELETE FROM core.secrets s WHERE s.owner = gone;
     DELETE FROM core.secret_inbox i WHERE i.owner = gone;

@@ -1,8 +1,10 @@
 -- Leases: who may act on a cluster. Taken and renewed by one UPDATE each, under the database's clock.
 
 CREATE FUNCTION core.acquire_lease(lease text, by_holder text, ttl interval) RETURNS bigint LANGUAGE sql AS $$
-    INSERT INTO core.leases AS l (name, holder, epoch, expires_at) VALUES (lease, by_holder, 1, clock_timestamp() + ttl)
-    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = l.epoch + 1, expires_at = clock_timestamp() + ttl
+    -- beyond every epoch that was written under, also one of a time that a restore of this table has undone
+    INSERT INTO core.leases AS l (name, holder, epoch, expires_at)
+    SELECT lease, by_holder, 1 + coalesce(max(s.epoch), 0), clock_timestamp() + ttl FROM core.status s
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = greatest(l.epoch + 1, excluded.epoch), expires_at = clock_timestamp() + ttl
      WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp()
     RETURNING epoch
 $$;

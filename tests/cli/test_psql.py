@@ -62,6 +62,16 @@ def test_psql_itself_is_the_administrator_too(armillary):
     assert store.ADMINISTRATOR in shown
 
 
+@pytest.mark.skipif(shutil.which("psql") is None, reason="the home of this test has no embedded psql")
+def test_a_refusal_says_what_and_what_to_do_and_not_where_in_our_functions(armillary):
+    code, _, told = armillary("psql", "-c", "SELECT armillary.wake('demo/none')")
+
+    assert code == ExitCode.FAILED
+    assert "There is no deployment 'demo/none'" in told
+    assert "HINT" in told
+    assert "CONTEXT" not in told
+
+
 def test_an_error_of_psql_is_the_commands(armillary):
     code, _, _ = armillary("psql", "-c", "SELECT nonsense")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.base import Conflict, DriverError, Unavailable
-from model.names import AddressRef, SecretRef, text
+from drivers.base import Conflict, DriverError, Stamp, SupportsStamp, Unavailable
+from model.names import AddressRef, Moment, SecretRef, text
 from model.objects import Observed
 from model.plan import Cause, Replace, Stop
 from model.units import AnyUnit, Credentials, Database, Environment, Process, Settings, Task
@@ -335,6 +335,22 @@ async def test_scaling_is_done_in_place(rig: Rig):
             (one,), (more,) = (rig.driver.translate(each, rig.site) for each in (unit, replace(unit, replicas=3)))
             assert one.frozen_digest == more.frozen_digest
             assert one.digest != more.digest
+
+
+async def test_a_stamp_is_remembered_by_the_world_and_not_by_the_driver(rig: Rig):
+    if not isinstance(rig.driver, SupportsStamp):
+        pytest.skip("this driver's world keeps no stamp")
+    assert await rig.driver.read_stamp() is None
+    stamp = Stamp(installation="ours", epoch=3, moment=Moment(41, "a1b2"))
+    await rig.driver.write_stamp(stamp)
+
+    await rig.driver.close()
+    other = rig.make_driver()
+    await other.open()
+    try:
+        assert await other.read_stamp() == stamp
+    finally:
+        await other.close()
 
 
 def _digests(rig: Rig, unit: AnyUnit, site) -> list[str]:

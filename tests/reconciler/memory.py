@@ -12,7 +12,9 @@ from drivers.simulation.world import World
 from model.names import Owner, SecretRef
 from model.objects import Known, Site
 from model.spec import Snapshot, Spec
-from model.status import Event, Record
+from model.status import Event, Milestone, Record
+from reconciler.ledger import Ledger
+from reconciler.limits import Limits
 from reconciler.reconcile import Ended, Tools, reconcile
 from reconciler.render import site_of
 
@@ -41,8 +43,15 @@ class Memory:
     async def load(self, owner: Owner) -> Snapshot:
         return replace(self.row, now=self.clock.now)
 
-    async def intend(self, owner: Owner, epoch: int, rows: tuple[Known, ...]) -> None:
+    async def intend(
+        self, owner: Owner, epoch: int, rows: tuple[Known, ...], begun: tuple[Milestone, ...] = ()
+    ) -> None:
         self._put(rows)
+        self._reach(begun)
+
+    def _reach(self, milestones: tuple[Milestone, ...]) -> None:
+        reached = {one.name: one for one in (*self.row.milestones, *milestones)}
+        self.row = replace(self.row, milestones=frozenset(reached.values()))
 
     async def record(self, record: Record) -> None:
         old = self.row.status
@@ -58,9 +67,9 @@ class Memory:
         self.row = replace(
             self.row,
             inventory=left,
-            milestones=self.row.milestones | set(record.milestones),
             status=record.status or old,
         )
+        self._reach(record.milestones)
         self.events += record.events
         self.is_removed = self.is_removed or record.remove_owner
 
@@ -105,10 +114,12 @@ class Life:
     def restart(self) -> None:
         """Another daemon: it remembers nothing."""
         driver = SimulationDriver(world=self.world, reveal=self.memory.reveal)
+        self.ledger = Ledger(Limits())
+        self.ledger.lead(1, float("-inf"))
         self.tools = Tools(store=self.memory, secrets=self.memory, drivers=(driver,), site_of=_site)
 
     async def one_pass(self) -> Ended:
-        return await reconcile(OWNER, self.tools, epoch=1, should_stop=lambda taken: False)
+        return await reconcile(OWNER, self.tools, self.ledger, epoch=1, should_stop=lambda taken: False)
 
     async def settle(self, *, passes: int = 400) -> int:
         """Passes until nothing is left to do or to wait for; how many it took."""

@@ -9,12 +9,13 @@ from typing import Any
 from model.digest import digest
 from model.names import Owner, Ref
 from model.objects import Health, Known, Object, Observed, Seen
-from model.plan import Plan
+from model.plan import Cause, Plan
 from model.spec import ComponentSpec, PlainVariable, Snapshot, Spec
 from model.status import Milestone
 from model.units import AnyUnit, Need, Process, Task
+from reconciler.circumstances import Circumstances
 from reconciler.needs import Desired
-from reconciler.plan import Circumstances, plan
+from reconciler.plan import plan
 
 OWNER = Owner("deployment", "7")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -78,7 +79,8 @@ def snapshot(*rows: Known, done: tuple[tuple[str, str], ...] = (), **changes: An
 
 
 def planned(want: Desired, look: Observed, before: Snapshot | None = None, **circumstances: Any) -> Plan:
-    return plan(want, look, before or snapshot(), Circumstances(**circumstances))
+    usual = {"asked": Cause.GENERATION, **circumstances}
+    return plan(want, look, before or snapshot(), Circumstances(**usual))
 
 
 def told(todo: Plan) -> list[str]:

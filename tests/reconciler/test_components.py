@@ -10,6 +10,7 @@ import pytest
 from model.digest import canonical, digest
 from model.names import SecretRef
 from model.spec import ComponentSpec, PlainVariable, SecretVariable
+from model.status import Milestone
 from model.units import Process, Task, secrets_of
 from reconciler.components import CATALOG, render
 from reconciler.components.component import Facts
@@ -45,6 +46,7 @@ def test_every_airflow_3_component_is_there_and_names_are_unique():
         "scheduler",
         "dag-processor",
         "triggerer",
+        "rotate",
     ]
 
 
@@ -156,3 +158,62 @@ def test_digests_hold_references_and_no_values():
     shown = json.dumps(canonical(rendered()["api-server"]))
 
     assert '"": "SecretRef"' in shown
+
+
+def migrate(version: str, *, achieved: str = "", begun: tuple[str, ...] = ()) -> Task:
+    facts = replace(FACTS, milestones={"migrate": Milestone(name="migrate", key=achieved, begun=begun)})
+    unit = rendered(facts, airflow_version=version)["migrate"]
+    assert isinstance(unit, Task)
+    return unit
+
+
+def stopped_for(unit: Task) -> set[str]:
+    return {need.unit for need in unit.needs if need.state == "stopped"}
+
+
+def test_an_upgrade_migrates_with_the_new_image_while_what_writes_is_stopped():
+    unit = migrate("3.10.0", achieved="schema/3.9.1")
+
+    assert (unit.image, unit.command, unit.key) == (
+        "airflow:3.10.0",
+        ("airflow", "db", "migrate"),
+        "schema/3.10.0",
+    )
+    assert stopped_for(unit) == {"scheduler", "dag-processor", "triggerer"}
+
+
+def test_going_back_migrates_with_the_image_that_knows_how():
+    unit = migrate("3.3.2", achieved="schema/3.4.0")
+
+    assert unit.image == "airflow:3.4.0"
+    assert unit.command == ("airflow", "db", "downgrade", "--to-version", "3.3.2", "--yes")
+    assert unit.key == "schema/3.3.2"
+
+
+def test_a_patch_release_stops_nothing_for_its_migration():
+    assert stopped_for(migrate("3.3.3", achieved="schema/3.3.2")) == set()
+
+
+def test_a_newer_fernet_key_is_known_to_all_before_it_is_the_only_one():
+    first = rendered(FACTS)
+    both = rendered(
+        replace(FACTS, secrets={"fernet-key": 3}, milestones={"rotate": Milestone(name="rotate", key="fernet/2")})
+    )
+    only = rendered(
+        replace(FACTS, secrets={"fernet-key": 3}, milestones={"rotate": Milestone(name="rotate", key="fernet/3")})
+    )
+
+    def keys(units) -> list[int]:
+        value = units["scheduler"].env["AIRFLOW__CORE__FERNET_KEY"]
+        return [part.version for part in value if isinstance(part, SecretRef)]
+
+    assert "rotate" not in first
+    assert (keys(first), keys(both), keys(only)) == ([1], [3, 2], [3])
+    assert both["rotate"].key == "fernet/3"
+    assert {need.unit for need in both["rotate"].needs if need.state == "ready"} >= PROCESSES
+
+
+def test_going_back_from_a_migration_that_was_begun_takes_the_image_that_began_it():
+    unit = migrate("3.3.2", achieved="schema/3.3.2", begun=("schema/3.3.2", "schema/3.4.0"))
+
+    assert (unit.image, unit.command[2]) == ("airflow:3.4.0", "downgrade")

@@ -26,7 +26,7 @@ def concluded(want, look, before=None, *, outcomes=None, now=NOW, **circumstance
     todo = planned(want, look, before, **circumstances)
     results = tuple(Outcome(ref=one.ref, uid="new") for one in todo.now) if outcomes is None else outcomes
     finding = Finding(before=before, desired=want, observed=look, plan=todo, outcomes=results, epoch=3)
-    return conclude(finding, now=now, fraction=0.0)
+    return conclude(finding, now=now, fraction=0.9)
 
 
 def after(conclusion: Conclusion, before=None):

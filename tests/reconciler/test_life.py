@@ -13,6 +13,7 @@ from drivers.simulation.faults import POLITE, RUDE
 from drivers.simulation.vandal import Vandal
 from model.names import Ref
 from model.spec import ComponentSpec, PlainVariable
+from reconciler.budget import FLOOR
 from reconciler.reconcile import preview
 
 from .memory import Life, life
@@ -64,7 +65,7 @@ async def test_another_daemon_adopts_everything_and_writes_nothing():
 
 async def test_a_dry_run_shows_the_plan_and_writes_nothing():
     one = life()
-    todo = await preview(OWNER, one.tools)
+    todo = await preview(OWNER, one.tools, one.ledger)
 
     assert todo.now
     assert todo.later
@@ -154,13 +155,20 @@ async def test_a_deletion_stops_at_once_keeps_data_and_ends_with_nothing():
     assert one.memory.is_removed
 
 
-async def test_what_an_owner_without_a_row_left_behind_is_removed_as_an_orphan_but_never_its_data():
+async def test_what_an_owner_without_a_row_left_behind_is_removed_within_the_budget_and_then_as_approved():
     one = life()
     await one.settle()
+    there = len(one.world.things())
     one.memory.row = replace(one.memory.row, spec=None, stage="active")
     for _ in range(20):
         await one.one_pass()
+    assert len(one.world.things()) == there - FLOOR
+    todo = await preview(OWNER, one.tools, one.ledger)
+    assert any("armillary.approve('<owner>', 'deletes')" in held.why for held in todo.held)
 
+    one.memory.row = replace(one.memory.row, approvals=frozenset({"deletes"}))
+    for _ in range(20):
+        await one.one_pass()
     kept = {thing.ref.name.partition(".")[2] for thing in one.world.things()}
     assert kept == {"environment", "database", "logs"}
     assert {event.cause for event in one.memory.events if event.reason == "Deleted"} == {"orphan"}

@@ -136,21 +136,20 @@ def test_what_held_data_and_vanished_unasked_is_never_replaced_by_an_empty_one()
 
 
 @pytest.mark.parametrize(
-    ("new_generation", "digest_known", "cause"),
+    ("asked", "digest_known", "cause"),
     [
-        (True, "old", Cause.GENERATION),
-        (False, "old", Cause.RENDERER),
-        (False, "wanted", Cause.DRIFT),
-        (True, "wanted", Cause.DRIFT),
+        (Cause.GENERATION, "old", Cause.GENERATION),
+        (Cause.RENDERER, "old", Cause.RENDERER),
+        (Cause.DEFAULTS, "old", Cause.DEFAULTS),
+        (Cause.RENDERER, "wanted", Cause.DRIFT),
+        (Cause.GENERATION, "wanted", Cause.DRIFT),
     ],
 )
-def test_every_difference_has_a_cause(new_generation, digest_known, cause):
+def test_every_difference_has_a_cause(asked, digest_known, cause):
     wanted = object_of(DATABASE).digest
     row = known(DATABASE, digest=wanted if digest_known == "wanted" else "old")
 
-    todo = planned(
-        desired(DATABASE), observed(seen(DATABASE, digest="old")), snapshot(row), new_generation=new_generation
-    )
+    todo = planned(desired(DATABASE), observed(seen(DATABASE, digest="old")), snapshot(row), asked=asked)
 
     assert [one.cause for one in todo.now] == [cause]
 
@@ -158,7 +157,7 @@ def test_every_difference_has_a_cause(new_generation, digest_known, cause):
 def test_what_cannot_be_changed_in_place_is_replaced():
     look = observed(seen(DATABASE, digest="old", frozen_digest="other"))
 
-    todo = planned(desired(DATABASE), look, new_generation=True)
+    todo = planned(desired(DATABASE), look)
 
     assert told(todo) == ["Replace database [generation]"]
 
@@ -227,9 +226,7 @@ def test_nothing_is_done_while_paused_and_everything_is_explained():
 def test_running_nothing_needs_nothing():
     asleep = process("scheduler", replicas=0, on=needs(database="ready", migrate="done"))
 
-    todo = planned(
-        desired(DATABASE, asleep), Observed(seen=observed(seen(SCHEDULER)).seen, blind={}), new_generation=True
-    )
+    todo = planned(desired(DATABASE, asleep), Observed(seen=observed(seen(SCHEDULER)).seen, blind={}))
 
     assert "Update scheduler [generation]" in told(todo)
 

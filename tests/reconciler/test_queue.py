@@ -1,4 +1,4 @@
-"""The queue's laws, on virtual time."""
+"""The queue by examples, on virtual time. Lanes are in `test_queue_lanes.py`, the laws in `test_queue_laws.py`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,23 @@ A, B, C = (Owner("deployment", name) for name in "abc")
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 
-async def taken(queue: WorkQueue) -> Owner:
-    async with queue.take() as owner:
+async def taken(queue: WorkQueue, cluster: str = "") -> Owner:
+    async with queue.take(cluster) as owner:
         return owner
+
+
+async def is_empty(queue: WorkQueue, cluster: str = "") -> bool:
+    """True when a lane gives out nothing for a minute."""
+    try:
+        async with asyncio.timeout(60):
+            await taken(queue, cluster)
+    except TimeoutError:
+        return True
+    return False
+
+
+def owners(prefix: str, count: int) -> list[Owner]:
+    return [Owner("deployment", f"{prefix}{number}") for number in range(count)]
 
 
 async def test_a_key_added_many_times_is_worked_on_once():
@@ -25,18 +39,16 @@ async def test_a_key_added_many_times_is_worked_on_once():
         queue.add(A, Priority.DRIFT)
 
     assert await taken(queue) == A
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(60):
-            await taken(queue)
+    assert await is_empty(queue)
 
 
-async def test_a_user_s_change_goes_before_drift_before_retry_before_resync():
+async def test_a_user_s_change_goes_before_drift_before_dependency_before_retry_before_resync():
     queue = WorkQueue()
-    queue.add(A, Priority.RESYNC)
-    queue.add(B, Priority.DRIFT)
-    queue.add(C, Priority.CHANGE)
+    keys = dict(zip(Priority, owners("key", 5), strict=True))
+    for priority in reversed(Priority):
+        queue.add(keys[priority], priority)
 
-    assert [await taken(queue) for _ in range(3)] == [C, B, A]
+    assert [await taken(queue) for _ in keys] == list(keys.values())
 
 
 async def test_equal_keys_are_first_come_first_served():
@@ -77,13 +89,11 @@ async def test_a_delayed_key_waits_for_its_time(looptime):
 async def test_a_key_is_never_in_two_hands_and_comes_back_when_dirty():
     queue = WorkQueue()
     queue.add(A, Priority.CHANGE)
-    async with queue.take() as owner:
+    async with queue.take("") as owner:
         assert not queue.is_dirty(owner)
         queue.add(A, Priority.CHANGE)
         assert queue.is_dirty(owner)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(60):
-                await taken(queue)
+        assert await is_empty(queue)
 
     assert await taken(queue) == A
 
@@ -91,7 +101,7 @@ async def test_a_key_is_never_in_two_hands_and_comes_back_when_dirty():
 async def test_drift_alone_does_not_make_a_running_pass_out_of_date():
     queue = WorkQueue()
     queue.add(A, Priority.CHANGE)
-    async with queue.take() as owner:
+    async with queue.take("") as owner:
         queue.add(A, Priority.DRIFT)
 
         assert not queue.is_dirty(owner)
@@ -112,7 +122,7 @@ async def test_a_cancelled_pass_gives_its_key_back_to_nobody_but_keeps_later_wis
     queue.add(A, Priority.CHANGE)
 
     async def hang() -> None:
-        async with queue.take():
+        async with queue.take(""):
             queue.add(A, Priority.DRIFT)
             await asyncio.sleep(1000)
 
@@ -128,7 +138,7 @@ async def test_a_cancelled_pass_gives_its_key_back_to_nobody_but_keeps_later_wis
 async def test_a_closed_queue_gives_out_nothing_and_tells_when_it_is_at_rest():
     queue = WorkQueue()
     queue.add(A, Priority.CHANGE)
-    async with queue.take():
+    async with queue.take(""):
         queue.add(B, Priority.CHANGE)
         queue.close()
         rest = asyncio.create_task(queue.at_rest())
@@ -136,9 +146,7 @@ async def test_a_closed_queue_gives_out_nothing_and_tells_when_it_is_at_rest():
         assert not rest.done()
 
     await rest
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(60):
-            await taken(queue)
+    assert await is_empty(queue)
 
 
 async def test_depth_and_age_count_only_what_is_due():
@@ -154,8 +162,40 @@ async def test_depth_and_age_count_only_what_is_due():
 async def test_a_key_whose_pass_hangs_grows_old():
     queue = WorkQueue()
     queue.add(A, Priority.CHANGE)
-    async with queue.take():
+    async with queue.take(""):
         await asyncio.sleep(90)
 
         assert queue.oldest_seconds() == 90
     assert queue.oldest_seconds() == 0
+
+
+async def test_a_change_is_news_only_for_a_key_in_work_and_only_when_it_is_due():
+    queue = WorkQueue()
+    queue.add(A, Priority.CHANGE)
+    assert not queue.is_dirty(A)
+
+    async with queue.take(""):
+        queue.add(A, Priority.CHANGE, delay_seconds=5)
+        assert not queue.is_dirty(A)
+        await asyncio.sleep(5)
+        assert queue.is_dirty(A)
+
+
+async def test_a_cancelled_taker_loses_no_key():
+    queue = WorkQueue()
+    takers = [asyncio.create_task(taken(queue)) for _ in range(2)]
+    await asyncio.sleep(1)
+    queue.add(A, Priority.CHANGE)
+    takers[0].cancel()
+
+    assert await takers[1] == A
+
+
+async def test_all_takers_that_wait_get_a_key_when_there_are_as_many():
+    queue = WorkQueue()
+    takers = [asyncio.create_task(taken(queue)) for _ in range(3)]
+    await asyncio.sleep(1)
+    for owner in (A, B, C):
+        queue.add(owner, Priority.RETRY, delay_seconds=5)
+
+    assert set(await asyncio.gather(*takers)) == {A, B, C}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers.base import Refused
-from model.names import Owner
+from model.names import Due, Moment, Owner, Place
 from model.status import Reason
 from reconciler.daemon import Daemon
 from reconciler.leadership import Leadership
@@ -22,6 +22,8 @@ from .sketch import OWNER, spec
 from .test_leadership import Row
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+HERE = Place("local", "demo")
 
 
 class StoreIsDown(Exception):
@@ -35,13 +37,19 @@ class Index:
         self._life = one
         self.news = asyncio.Event()
 
-    async def due(self) -> tuple[Owner, ...]:
+    async def due(self) -> dict[Owner, Due]:
         status = self._life.memory.row.status
         is_due = status is None or status.observed_generation != self._life.memory.row.generation
-        return (OWNER,) if is_due else ()
+        return {OWNER: Due(HERE, self._life.memory.row.generation)} if is_due else {}
 
-    async def owners(self) -> tuple[Owner, ...]:
-        return (OWNER,)
+    async def owners(self) -> dict[Owner, Place]:
+        return {OWNER: HERE}
+
+    async def moment(self) -> Moment:
+        return Moment(self._life.memory.row.generation)
+
+    async def knows(self, moment: Moment) -> bool:
+        return True
 
     async def seal_inbox(self) -> frozenset[Owner]:
         return frozenset()
@@ -151,10 +159,10 @@ async def test_a_pass_that_breaks_says_so_and_does_not_stop_the_daemon(monkeypat
     one = life()
     real, is_broken = one.tools.drivers[0].observe, True
 
-    async def observe(owner, wanted):
+    async def observe(owner, wanted, *, fresh=False):
         if is_broken:
             raise ZeroDivisionError
-        return await real(owner, wanted)
+        return await real(owner, wanted, fresh=fresh)
 
     monkeypatch.setattr(one.tools.drivers[0], "observe", observe)
     async with running(one) as (_, index):

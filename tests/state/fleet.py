@@ -100,7 +100,7 @@ def record(of: str, **changes: Any) -> dict[str, Any]:
         "status": status,
         "objects": [thing()],
         "forget": [],
-        "milestones": [["migrate", "schema/3.3.2"]],
+        "milestones": [{"name": "migrate", "key": "schema/3.3.2", "begun": []}],
         "events": [],
         "remove_owner": False,
     }

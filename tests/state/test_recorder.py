@@ -53,6 +53,24 @@ async def test_records_of_the_same_moment_are_one_transaction(recorder, written)
     assert written.batches == [tuple(records)]
 
 
+async def test_a_record_that_comes_alone_is_written_at_once(written):
+    recorder = Recorder(written, interval_seconds=3600)
+    async with asyncio.timeout(5):
+        await recorder.record(_record(1))
+
+    assert written.batches == [(_record(1),)]
+
+
+async def test_records_soon_after_a_batch_are_collected(written):
+    recorder = Recorder(written, interval_seconds=0.1)
+    await recorder.record(_record(1))
+    second = asyncio.create_task(recorder.record(_record(2)))
+    await asyncio.sleep(0.01)
+    await asyncio.gather(second, recorder.record(_record(3)))
+
+    assert written.batches == [(_record(1),), (_record(2), _record(3))]
+
+
 async def test_a_full_batch_is_not_waited_for(written):
     recorder = Recorder(written, interval_seconds=3600)
     async with asyncio.timeout(5):

@@ -36,7 +36,7 @@ def sql(database_url):
 
 
 def due(sql) -> list[str]:
-    return [name for (name,) in rows(sql, "SELECT core.due()")]
+    return [name for (name,) in rows(sql, "SELECT owner FROM core.due()")]
 
 
 def load(sql):
@@ -58,7 +58,7 @@ def test_a_snapshot_is_complete(sql):
     }
     assert loaded["secrets"] == {"fernet-key": 1, "variable/HUSH": 1}
     assert loaded["ports"][0] == ["api-server", "http", 20000]
-    assert loaded["milestones"] == [["migrate", "schema/3.3.2"]]
+    assert loaded["milestones"] == [{"name": "migrate", "key": "schema/3.3.2", "begun": []}]
     assert loaded["inventory"] == [thing()]
     assert loaded["status"]["observed_generation"] == 1
     assert (loaded["generation"], loaded["stage"], loaded["paused_until"]) == (4, "active", None)
@@ -255,7 +255,7 @@ def test_the_next_stage_of_a_deletion_is_due_until_its_work_is_done(sql):
 def test_owners_are_what_is_desired_or_still_holds_something(sql):
     write(sql, record("deployment/99", status={}, objects=[thing()]), record("platform/local"))
 
-    assert [name for (name,) in rows(sql, "SELECT core.owners()")] == [
+    assert [name for (name,) in rows(sql, "SELECT owner FROM core.owners()")] == [
         owner(sql),
         "deployment/99",
         "platform/local",
@@ -291,3 +291,15 @@ def test_a_lease_is_one_holder_s_at_a_time_and_every_acquisition_is_a_new_epoch(
     assert one(sql, "SELECT core.renew_lease('cluster/local', 'a', 2, interval '15 s')") is True
     sql.execute("SELECT core.release_lease('cluster/local', 'a', 2)")
     assert one(sql, TAKE, "b") == 3
+
+
+def test_of_owners_at_rest_only_status_and_generation_are_looked_at(sql):
+    write(sql, record(owner(sql)))
+    scans = (
+        "SELECT coalesce(sum(coalesce(idx_scan, 0) + seq_scan), 0) FROM pg_stat_xact_user_tables"
+        " WHERE schemaname = 'core' AND relname IN ('conditions', 'objects')"
+    )
+    with sql.transaction():
+        before = one(sql, scans)
+        assert due(sql) == []
+        assert one(sql, scans) == before

@@ -67,6 +67,28 @@ def test_the_next_deployment_gets_the_lowest_free_block_of_ports(sql):
     assert rows(sql, taken) == [("demo/other", 20016), ("demo/third", 20000)]
 
 
+def test_a_gap_between_leased_blocks_is_leased_first(sql):
+    for name in ("b", "c", "d"):
+        sql.execute(INSERT, ("demo", name))
+    sql.execute("DELETE FROM core.ports WHERE number BETWEEN 20032 AND 20047")
+    for name in ("e", "f"):
+        sql.execute(INSERT, ("demo", name))
+
+    taken = (
+        "SELECT number FROM armillary.ports WHERE port = 'http' AND deployment IN ('demo/e', 'demo/f') ORDER BY 1"
+    )
+    assert rows(sql, taken) == [(20032,), (20064,)]
+
+
+def test_a_moved_range_leases_no_port_that_is_leased(sql):
+    sql.execute(INSERT, ("demo", "b"))
+    sql.execute("UPDATE core.clusters SET port_first = 20010")
+    sql.execute(INSERT, ("demo", "c"))
+
+    taken = "SELECT number FROM armillary.ports WHERE deployment = 'demo/c' ORDER BY 1 LIMIT 1"
+    assert rows(sql, taken) == [(20026,)]
+
+
 def test_a_cluster_without_free_ports_says_so(sql):
     sql.execute("UPDATE core.clusters SET port_last = port_first + 16")
 

@@ -129,7 +129,7 @@ async def test_a_dropped_schema_is_made_again(world: World):
 
 async def test_a_dropped_database_is_seen_as_gone_and_not_made_by_an_update(world: World):
     await made(world)
-    world.do("DROP DATABASE {db}")
+    await world.drop()
 
     observed = await world.observe()
 
@@ -139,7 +139,7 @@ async def test_a_dropped_database_is_seen_as_gone_and_not_made_by_an_update(worl
 
 async def test_a_restored_backup_without_comments_is_taken_for_ours(world: World):
     await made(world)
-    world.do("DROP DATABASE {db}")
+    await world.drop()
     world.do("CREATE DATABASE {db} OWNER {owner} TEMPLATE template0")
 
     assert (await world.see("Database")).digest is None

@@ -94,7 +94,7 @@ async def test_a_session_that_hangs_in_the_middle_is_blind_in_time(world: World)
     await world.put()
     ((pid,),) = world.do(
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'armillary-databases' AND state = 'idle' "
-        "ORDER BY backend_start DESC LIMIT 1"
+        "AND datname = current_database() ORDER BY backend_start DESC LIMIT 1"
     )
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -125,6 +125,7 @@ async def test_a_database_that_cannot_be_entered_blinds_the_grants_alone(world: 
         world.driver = world.make_driver(url)
         await world.put()
         world.do("ALTER DATABASE {db} WITH CONNECTION LIMIT 0")
+        world.end_sessions()
 
         observed = await world.observe()
         await world.repair()

@@ -1,5 +1,6 @@
 """A small world for the postgres driver's tests: names of its own on a real server, a driver, an administrator."""
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -140,6 +141,18 @@ class World:
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
 
+    async def drop(self) -> None:
+        """An administrator drops our database; the driver lives on meanwhile, and makes way."""
+        await asyncio.to_thread(self.do, "DROP DATABASE {db}")
+
+    def sessions(self) -> list[int]:
+        """The driver's sessions inside our database."""
+        found = self.do(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %(d)s AND application_name = 'armillary-databases'",
+            d=self.release,
+        )
+        return [pid for (pid,) in found]
+
     def end_sessions(self) -> None:
         """End every session of the driver's."""
         self.do(
@@ -155,7 +168,7 @@ class World:
         names = {"db": self.release, "user": self.release, "owner": self.owner_role}
         made = sql.SQL(statement).format(**{key: sql.Identifier(name) for key, name in names.items()})
         cursor = connection.execute(made, values or None)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
     def clean(self) -> None:
         """Remove whatever carries our names, marked or not."""

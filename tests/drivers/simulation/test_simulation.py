@@ -5,91 +5,17 @@ from collections import Counter
 
 import pytest
 
-from drivers.base import Conflict, Unavailable
+from drivers.base import Unavailable
 from drivers.simulation.driver import SimulationDriver
-from drivers.simulation.faults import POLITE, RUDE, Faults
+from drivers.simulation.faults import RUDE, Faults
 from drivers.simulation.vandal import Vandal
 from drivers.simulation.world import World
-from model.names import Owner, Ref, SecretRef, text
-from model.objects import Health, Object, Observed, Site
-from model.plan import Action, Cause, Create, Delete, Replace, Update
-from model.units import AnyUnit, Process, Settings, Task
+from model.names import Ref, SecretRef
+from model.objects import Health
+
+from .sketch import OWNER, converge, create, delete, look, make, objects, reveal
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
-
-OWNER = Owner("deployment", "12")
-SITE = Site(installation="simulated", cluster="sim", owner=OWNER, release="demo", root="/nowhere")
-SECRET = SecretRef(str(OWNER), "password", 1)
-UNITS: tuple[AnyUnit, ...] = (
-    Settings(name="settings", component="environment", files={"a": text("1")}),
-    Task(name="migrate", component="migrate", image="i", command=("do",), env={"K": (SECRET,)}, key="1"),
-    Process(
-        name="scheduler", component="scheduler", image="i", command=("run",), env={"K": (SECRET,)}, replicas=2
-    ),
-)
-
-
-async def reveal(_: SecretRef) -> str:
-    return "s3cret"
-
-
-def make(faults: Faults = POLITE, seed: int = 1) -> tuple[World, SimulationDriver]:
-    world = World(seed=seed, faults=faults)
-    return world, SimulationDriver(world=world, reveal=reveal)
-
-
-def objects(driver: SimulationDriver) -> dict[str, Object]:
-    return {unit.name: driver.translate(unit, SITE)[0] for unit in UNITS}
-
-
-def create(one: Object) -> Create:
-    return Create(object=one, cause=Cause.GENERATION, why="asked")
-
-
-async def look(driver: SimulationDriver) -> Observed:
-    return await driver.observe(OWNER, frozenset(one.ref for one in objects(driver).values()))
-
-
-def todo(driver: SimulationDriver, observed: Observed) -> list[Action]:
-    """A reconciler in ten lines."""
-    actions: list[Action] = []
-    for one in objects(driver).values():
-        seen = observed.seen.get(one.ref)
-        if one.ref.kind in observed.blind:
-            continue
-        if seen is None:
-            actions.append(create(one))
-        elif seen.health is Health.FAILED:
-            actions.append(Replace(object=one, cause=Cause.RETRY, why="failed", uid=seen.uid))
-        elif seen.digest != one.digest or seen.drift:
-            kind = Replace if seen.frozen_digest != one.frozen_digest else Update
-            actions.append(kind(object=one, cause=Cause.DRIFT, why="drift", uid=seen.uid))
-    return actions
-
-
-def is_settled(driver: SimulationDriver, observed: Observed) -> bool:
-    well = (Health.HEALTHY, Health.DONE)
-    return len(observed.seen) == len(UNITS) and all(
-        one.health in well
-        and not one.drift
-        and one.digest == objects(driver)[one.ref.name.partition(".")[2]].digest
-        for one in observed.seen.values()
-    )
-
-
-async def converge(driver: SimulationDriver) -> int:
-    """Passes until settled."""
-    for number in range(400):
-        try:
-            observed = await look(driver)
-            if not observed.blind and is_settled(driver, observed):
-                return number
-            for action in todo(driver, observed):
-                await driver.apply(OWNER, action)
-        except (Unavailable, Conflict):
-            pass
-        await asyncio.sleep(3)
-    raise AssertionError(await look(driver))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -170,11 +96,10 @@ async def test_what_was_deleted_lingers_and_nothing_takes_its_place_meanwhile():
     _, driver = make(Faults(lingering=(10.0, 10.0)))
     scheduler = objects(driver)["scheduler"]
     uid = (await driver.apply(OWNER, create(scheduler))).uid
-    delete = Delete(ref=scheduler.ref, unit="scheduler", cause=Cause.GENERATION, why="?", uid=uid)
 
-    assert (await driver.apply(OWNER, delete)).uid == uid
+    assert (await driver.apply(OWNER, delete(scheduler, uid))).uid == uid
     await asyncio.sleep(9)
-    assert (await driver.apply(OWNER, delete)).uid == uid
+    assert (await driver.apply(OWNER, delete(scheduler, uid))).uid == uid
     seen = (await look(driver)).seen[scheduler.ref]
     assert (seen.digest, seen.running) == (None, 2)
     with pytest.raises(Unavailable, match="still being deleted"):
@@ -194,15 +119,6 @@ async def test_a_blind_kind_shows_nothing_and_says_why():
 
     assert observed.blind == {"Sim.Process": "403"}
     assert {ref.kind for ref in observed.seen} == {"Sim.Settings", "Sim.Task"}
-
-
-async def test_a_stale_look_shows_what_an_earlier_one_showed():
-    world, driver = make(Faults(stale=1.0))
-    before = await look(driver)
-    await driver.apply(OWNER, create(objects(driver)["settings"]))
-
-    assert await look(driver) == before
-    assert len(world.things()) == 1
 
 
 async def test_copies_and_relabelled_things_are_not_ours():
@@ -234,45 +150,7 @@ async def test_secrets_are_known_by_what_they_change_and_never_shown():
     assert first
     assert second
     assert first.applied != second.applied
-    assert "s3cret" not in repr(world)
-
-
-async def hints(driver: SimulationDriver, seconds: float) -> list[Owner]:
-    """What a watcher hears until the driver is closed."""
-
-    async def hear() -> list[Owner]:
-        return [one async for one in driver.watch()]
-
-    listening = asyncio.ensure_future(hear())
-    await asyncio.sleep(seconds)
-    await driver.close()
-    return await listening
-
-
-async def test_hints_come_once_for_each_change_also_for_one_that_time_made():
-    _, driver = make(Faults(starting=(10.0, 10.0)))
-    await driver.open()
-    await driver.apply(OWNER, create(objects(driver)["scheduler"]))
-
-    assert await hints(driver, 60) == [OWNER, OWNER]
-
-
-@pytest.mark.parametrize(("faults", "heard"), [(Faults(lost_hints=1.0), 0), (Faults(repeated_hints=1.0), 2)])
-async def test_hints_get_lost_and_come_twice(faults: Faults, heard: int):
-    _, driver = make(faults)
-    await driver.open()
-    await driver.apply(OWNER, create(objects(driver)["settings"]))
-
-    assert await hints(driver, 5) == [OWNER] * heard
-
-
-async def test_a_world_that_is_down_is_told_to_watchers():
-    world, driver = make()
-    await driver.open()
-    world.is_down = True
-
-    with pytest.raises(Unavailable):
-        await anext(driver.watch())
+    assert "s3cret" not in repr((world, world.things(), world.writes))
 
 
 async def test_the_world_outlives_its_drivers():

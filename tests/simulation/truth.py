@@ -1,0 +1,137 @@
+"""The truth of a life: what the desired state, faultlessly rendered, asks of the worlds, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drivers.base import Refused
+from drivers.simulation.driver import SimulationDriver
+from drivers.simulation.thing import Thing
+from drivers.simulation.world import World
+from model.digest import digest
+from model.names import Owner, Ref
+from model.objects import Object, Site
+from model.spec import Snapshot
+from model.status import Milestone
+from model.units import Task
+from reconciler.needs import Desired
+from reconciler.render import desire, site_of
+
+from .rows import Row
+from .store import Store
+
+INSTALLATION = "simulated"
+_RETAINED = ("Sim.Environment", "Sim.Database", ".logs")
+
+
+def site(before: Snapshot) -> Site | None:
+    return site_of(before, installation=INSTALLATION, home="/home", database=("127.0.0.1", 5432))
+
+
+class Truth:
+    """Renders by itself, with drivers that no daemon has, and remembers what it rendered."""
+
+    def __init__(self, store: Store, worlds: dict[str, World]) -> None:
+        self._store = store
+        self._worlds = worlds
+        self._drivers = tuple(
+            SimulationDriver(world=world, installation=INSTALLATION, cluster=name, name="truth")
+            for name, world in worlds.items()
+        )
+        self._rendered: dict[tuple[Owner, str], tuple[Snapshot, Desired]] = {}
+
+    def rendered(self, snapshot: Snapshot) -> Desired:
+        """What is desired; nothing for what cannot be carried out."""
+        key = (snapshot.owner, snapshot.stage)
+        kept = self._rendered.get(key)
+        if kept is not None and _asks_the_same(kept[0], snapshot):
+            return kept[1]
+        spec = snapshot.spec
+        drivers = [one for one in self._drivers if spec is None or one.cluster == spec.cluster]
+        try:
+            made = desire(snapshot, site(snapshot), drivers)
+        except Refused:
+            made = Desired()
+        self._rendered[key] = (snapshot, made)
+        return made
+
+    def desired(self, snapshot: Snapshot) -> tuple[Object, ...]:
+        return self.rendered(snapshot).objects
+
+    def is_retained(self, ref: Ref) -> bool:
+        """Whether an object holds data, known without asking the inventory."""
+        return ref.kind.endswith(_RETAINED[:2]) or ref.name.endswith(_RETAINED[2])
+
+    def world_of(self, ref: Ref) -> World:
+        return next(world for name, world in self._worlds.items() if ref.kind.startswith(name))
+
+    def differences(self, row: Row, *, unless_changed_since: float = float("inf")) -> Iterator[str]:
+        """How the worlds differ from what a row asks for. What was changed after that time is not told."""
+        snapshot = row.snapshot(self._store.now, self._store.tables.defaults)
+        desired = self.rendered(snapshot)
+        tasks = {unit.name: unit for unit in desired.units if isinstance(unit, Task)}
+        for wanted in desired.objects:
+            if wanted.unit in tasks:
+                task = tasks[wanted.unit]
+                if Milestone(name=task.name, key=task.key) not in row.milestones:
+                    yield f"{task.key} is not achieved"
+            elif snapshot.stage != "active" and wanted.ref not in row.inventory and self._is_absent(wanted.ref):
+                continue  # what was never made is not made for a deletion
+            elif not self._is_young(wanted.ref, unless_changed_since):
+                yield from self._difference(wanted, row)
+
+    def is_as_wanted(self, wanted: Object, owner: Owner, *, since: float) -> bool:
+        """Whether an object is there as it should be, and nobody touched it since. Never of a task."""
+        row = self._store.tables.rows.get(owner)
+        if row is None or wanted.body.is_task or self._is_young(wanted.ref, since):
+            return False
+        return not any(self._difference(wanted, row))
+
+    def extras(self, row: Row) -> list[Ref]:
+        """What exists of an owner and is not desired."""
+        snapshot = row.snapshot(self._store.now, self._store.tables.defaults)
+        wanted = {one.ref for one in self.desired(snapshot)}
+        claim = (INSTALLATION, str(row.owner))
+        return [
+            thing.ref
+            for world in self._worlds.values()
+            for thing in world.things()
+            if thing.claim == claim and thing.ref not in wanted
+        ]
+
+    def _difference(self, wanted: Object, row: Row) -> Iterator[str]:
+        thing = self.world_of(wanted.ref).thing(wanted.ref)
+        if thing is None:
+            is_needless = row.deletion is not None and wanted.ref not in row.inventory
+            if not is_needless:  # what is being deleted gets nothing that it never had
+                yield f"{wanted.ref} is not there"
+        elif thing.claim != (INSTALLATION, str(row.owner)):
+            yield f"{wanted.ref} is somebody else's"
+        elif thing.digest != wanted.digest:
+            yield f"{wanted.ref} is there as {thing.digest} and should be {wanted.digest}"
+        else:
+            yield from self._wrong(wanted, thing, row)
+
+    def _wrong(self, wanted: Object, thing: Thing, row: Row) -> Iterator[str]:
+        values = [row.values.get((one.name, one.version), "?") for one in wanted.body.secrets]
+        content = digest(wanted.digest, *values)
+        if thing.applied != content:
+            yield f"{wanted.ref} holds other secrets than the store"
+        if thing.actual != thing.applied:
+            yield f"{wanted.ref} was edited by {thing.edited_by}"
+        if thing.gone_at is not None:
+            yield f"{wanted.ref} is on its way out"
+        if thing.life == "process" and thing.replicas and (thing.is_killed or thing.stopped_at is not None):
+            yield f"{wanted.ref} should run and does not"
+
+    def _is_absent(self, ref: Ref) -> bool:
+        return self.world_of(ref).thing(ref) is None
+
+    def _is_young(self, ref: Ref, since: float) -> bool:
+        world = self.world_of(ref)
+        return bool(world.version) and any(one.ref == ref for one in world._register.since(since))
+
+
+def _asks_the_same(one: Snapshot, other: Snapshot) -> bool:
+    inputs = ((kept.secrets, kept.milestones, kept.ports) for kept in (one, other))
+    return one.spec is other.spec and next(inputs) == next(inputs)
