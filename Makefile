@@ -8,7 +8,7 @@ TOOLS := .venv-tools
 # without it every start of a command costs a second more.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PROJECT UV_PYTHON
 
-.PHONY: help up down test test-image check format bench lock clean
+.PHONY: help up down test test-image simulate mutants check format bench lock clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,12 @@ test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… g
 
 test-image: $(VENV)/.made ## Build and run the container image with buildah, on a base made by debootstrap.
 	$(RUN)/pytest -m image -rs tests/image
+
+simulate: $(VENV)/.made ## Simulated lives of the whole daemon: SEEDS=2000 new ones, or SEED=… once more, told in detail.
+	$(RUN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
+
+mutants: $(VENV)/.made ## Known controller bugs, put into the engine one by one: the simulation must catch each. ONLY=name runs one.
+	$(RUN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 check: $(VENV)/.made ## The gate: format, lint, types, import contracts.
 	$(RUN)/ruff format --check .

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from model.names import Owner, UnitName
+from model.names import Moment, Owner, UnitName
 from model.objects import Known
 from model.status import Milestone, Status
 
@@ -81,7 +81,7 @@ class Snapshot:
     remain); `purging` (`retain_until` over: nothing remains). `spec` None: the row is gone (an orphan)
     or it is a platform owner. `secrets` maps the name of each of the owner's secrets to its newest version.
     `stage_ends_at` is when the stage changes by itself. `defaults`: a digest of the defaults that reach the spec.
-    `change` is the number of the newest change of desired state anywhere, as of this read.
+    `moment` is the newest change of desired state anywhere, as of this read.
     """
 
     owner: Owner
@@ -99,4 +99,4 @@ class Snapshot:
     status: Status | None = None
     defaults: str = ""
     approvals: frozenset[Approval] = frozenset()
-    change: int = 0
+    moment: Moment = field(default_factory=Moment)

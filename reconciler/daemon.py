@@ -38,7 +38,7 @@ class Daemon:
         self._metrics = Metrics()
         self._queue = WorkQueue(opened=self._open_lane)
         retries = Retries(parts.tools.random)
-        self._watermark = Watermark(parts)
+        self._watermark = Watermark(parts, newest=lambda: self._ledger.newest)
         self._ledger = Ledger(parts.tools.limits, hold=self._watermark.hold)
         self._feeds = Feeds(parts, self._queue, retries=retries, ledger=self._ledger, metrics=self._metrics)
         self._workshop = Workshop(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from model.names import Owner
+from model.names import Moment, Owner
 from model.plan import Plan
 from model.spec import Snapshot
 from model.status import Conclusion, Status
@@ -43,20 +43,31 @@ class Ledger:
         self._hold = hold
         self._gate_limits = gate
         self._epoch: int | None = None
-        self._newest = 0  # the newest change that this daemon ever saw
+        self._newest = Moment()  # the newest change that this daemon ever saw
+        self._went_back = False
         self._restart(float("inf"))
 
     def lead(self, epoch: int, now: float) -> None:
         """Passes are made under this epoch. Under a new one, what was remembered may be out of date."""
         if epoch != self._epoch:
             if self._epoch is not None and epoch - self._epoch >= TAKEOVER_EPOCHS // 2:
-                self._newest = 0
+                self._newest, self._went_back = Moment(), False
             self._epoch = epoch
             self._restart(now)
 
-    def loaded(self, before: Snapshot) -> None:
-        """A snapshot was read: how far desired state is."""
-        self._newest = max(self._newest, before.change)
+    @property
+    def newest(self) -> Moment:
+        """The newest change of desired state that any pass has seen."""
+        return self._newest
+
+    def loaded(self, before: Snapshot, *, since: Moment) -> None:
+        """A snapshot was read. `since` is the newest change known when the reading began: it must be in it."""
+        if before.moment.number > self._newest.number:
+            self._newest = before.moment
+        is_past = before.moment.number < since.number
+        self._went_back = (
+            self._went_back or is_past or (before.moment.number == since.number and before.moment != since)
+        )
 
     def _restart(self, began_at: float) -> None:
         self.strays: dict[Owner, frozenset[str]] = {}  # clusters where something of an owner was met unexpectedly
@@ -76,7 +87,7 @@ class Ledger:
 
     def hold(self, before: Snapshot) -> str:
         """Why nothing at all may be changed for this owner now; empty: it may."""
-        return _WENT_BACK if before.change < self._newest else self._hold(cluster_of(before))
+        return _WENT_BACK if self._went_back else self._hold(cluster_of(before))
 
     def rails(self, before: Snapshot, sight: Sight, now: float) -> Rails:
         """What this daemon knows that a plan of this owner must respect."""

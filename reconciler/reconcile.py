@@ -153,13 +153,18 @@ def _now() -> float:
 
 async def _loaded(owner: Owner, tools: Tools, ledger: Ledger) -> Snapshot:
     """The snapshot, after generating the secrets that were never generated."""
-    before = await tools.store.load(owner)
-    ledger.loaded(before)
+    before = await _read(owner, tools, ledger)
     missing = secrets_to_mint(before)
-    if missing and not ledger.hold(before):
-        await tools.secrets.mint(owner, {name: mint(name) for name in sorted(missing)})
-        before = await tools.store.load(owner)
-        ledger.loaded(before)
+    if not missing or ledger.hold(before):
+        return before
+    await tools.secrets.mint(owner, {name: mint(name) for name in sorted(missing)})
+    return await _read(owner, tools, ledger)
+
+
+async def _read(owner: Owner, tools: Tools, ledger: Ledger) -> Snapshot:
+    since = ledger.newest
+    before = await tools.store.load(owner)
+    ledger.loaded(before, since=since)
     return before
 
 

@@ -8,11 +8,13 @@ delete them. So all is held, and said, until a person takes over, which lifts th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from drivers.base import DriverError, Stamp, SupportsStamp
+from model.names import Moment
 from reconciler.ledger import TAKEOVER_EPOCHS
 from reconciler.parts import Parts
 
@@ -39,10 +41,15 @@ class _Mark:
 
 
 class Watermark:
-    """Compares the database with the stamps of its clusters, and moves them on."""
+    """Compares the database with the stamps of its clusters, and moves them on.
 
-    def __init__(self, parts: Parts) -> None:
+    `newest` tells the newest change that any pass has seen: while it is the one that was stamped, nothing has to
+    be asked.
+    """
+
+    def __init__(self, parts: Parts, newest: Callable[[], Moment]) -> None:
         self._parts = parts
+        self._newest = newest
         self._marks = {name: _Mark(cluster=cluster) for name, cluster in sorted(parts.stamps.items())}
         self._not_readable: tuple[type[Exception], ...] = (DriverError, TimeoutError, *parts.store_errors)
 
@@ -84,7 +91,12 @@ class Watermark:
             await asyncio.sleep(INTERVAL_SECONDS)
             epoch = self._parts.leadership.epoch
             if epoch is not None:
-                await asyncio.gather(*(self._look(mark, epoch) for mark in self._marks.values()))
+                marks = [mark for mark in self._marks.values() if not self._is_up_to_date(mark, epoch)]
+                await asyncio.gather(*(self._look(mark, epoch) for mark in marks))
+
+    def _is_up_to_date(self, mark: _Mark, epoch: int) -> bool:
+        written = mark.written
+        return mark.verified == epoch and written is not None and written.moment == self._newest()
 
     async def _look(self, mark: _Mark, epoch: int) -> None:
         """Compare a cluster, or move its stamp on. What cannot be read now is compared the next time."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from model.names import Owner, Ref
+from model.names import Moment, Owner, Ref
 from model.objects import InventoryState, Known
 from model.spec import (
     Approval,
@@ -76,8 +76,8 @@ class _Snapshot(msgspec.Struct):
     milestones: frozenset[Milestone]
     inventory: list[_Known]
     status: Status | None
-    approvals: frozenset[Approval] = frozenset()
-    change: int = 0
+    approvals: frozenset[Approval]
+    moment: tuple[int, str]
 
 
 _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
@@ -107,7 +107,7 @@ def snapshot(owner: Owner, document: str) -> Snapshot:
         inventory=tuple(_known(one) for one in wire.inventory),
         status=wire.status,
         approvals=wire.approvals,
-        change=wire.change,
+        moment=Moment(*wire.moment),
     )
 
 

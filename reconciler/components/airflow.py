@@ -7,6 +7,7 @@ environment, so that changing it restarts that process alone. Secrets are in the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from model.digest import digest
 from model.names import AddressRef, PathRef, SecretRef, Text, text
@@ -93,8 +94,13 @@ def image_of_version(version: str) -> str:
 
 def settings_files(spec: Spec) -> Mapping[str, Text]:
     """The files without secrets that every Airflow process reads."""
+    parallelism = spec.components[SCHEDULER].settings.get("parallelism", 4)
+    return _settings_files(spec.executor, spec.dags_folder, str(parallelism))
+
+
+def _settings_files(executor: str, dags_folder: str, parallelism: str) -> Mapping[str, Text]:
     return {
-        "airflow.cfg": _config(spec),
+        "airflow.cfg": _config(executor, dags_folder, parallelism),
         "airflow_local_settings.py": text(_LOCAL_SETTINGS),
         "armillary_host.py": text(_HOST),
     }
@@ -105,17 +111,23 @@ def login_files(facts: Facts) -> Mapping[str, Text]:
     return {"passwords.json": text(f'{{"{ADMIN}": "', facts.secret("admin-password"), '"}\n')}
 
 
-def _config(spec: Spec) -> Text:
+@lru_cache(maxsize=1024)
+def _settings_digest(executor: str, dags_folder: str, parallelism: str) -> str:
+    """Every process of a deployment asks for it, and fleets have few kinds of settings."""
+    return digest(_settings_files(executor, dags_folder, parallelism))
+
+
+def _config(executor: str, dags_folder: str, parallelism: str) -> Text:
     """`airflow.cfg`: what more than one process reads and is no secret."""
     api = AddressRef(API_SERVER, "http")
     lines: tuple[str | AddressRef | PathRef, ...] = (
         "# Written by Armillary. Changes here are drift and are undone: change the deployment instead.\n",
         "[core]\n",
-        f"executor = {spec.executor}\n",
-        f"dags_folder = {_escaped(spec.dags_folder)}\n",
+        f"executor = {executor}\n",
+        f"dags_folder = {_escaped(dags_folder)}\n",
         "load_examples = False\n",
         "hostname_callable = armillary_host.loopback\n",
-        f"parallelism = {spec.components[SCHEDULER].settings.get('parallelism', 4)}\n",
+        f"parallelism = {parallelism}\n",
         "auth_manager = airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager\n",
         f"simple_auth_manager_users = {ADMIN}:admin\n",
         "simple_auth_manager_passwords_file = ",
@@ -216,8 +228,9 @@ def _value(key: str, variable: Variable, facts: Facts) -> Text:
 
 def mounts(spec: Spec, facts: Facts) -> tuple[Mount, ...]:
     """The files that every Airflow process reads, with their digests, so that changing them restarts it."""
+    parallelism = spec.components[SCHEDULER].settings.get("parallelism", 4)
     return (
-        Mount(unit=SETTINGS, digest=digest(settings_files(spec))),
+        Mount(unit=SETTINGS, digest=_settings_digest(spec.executor, spec.dags_folder, str(parallelism))),
         Mount(unit=LOGIN, digest=digest(login_files(facts))),
         Mount(unit=HOME),
         Mount(unit=LOGS),

@@ -55,7 +55,7 @@ BEGIN
             FROM core.objects o WHERE o.owner = wanted),
         'approvals', (SELECT coalesce(jsonb_agg(a.what), '[]') FROM core.approvals a
             WHERE a.owner = wanted AND a.expires_at > statement_timestamp()),
-        'change', (SELECT coalesce(max(a.id), 0) FROM core.audit a),
+        'moment', core.newest_change(),
         'status', core.status_of(wanted));
 END $$;
 COMMENT ON FUNCTION core.load IS 'Everything a pass needs to know about one owner, in one snapshot.';

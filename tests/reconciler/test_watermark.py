@@ -106,7 +106,7 @@ def stamp(number: int, *, token: str = "", epoch: int = 1, installation: str = H
 
 def made(*clusters: tuple[str, Cluster], **database) -> tuple[Watermark, Database]:
     parts = Parts(Database(**database), dict(clusters or (("east", Cluster()),)))
-    return Watermark(parts), parts.index
+    return Watermark(parts, newest=lambda: Moment(-1)), parts.index
 
 
 async def verified(mark: Watermark, database: Database, cluster: str = "east") -> str:

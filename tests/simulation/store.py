@@ -67,7 +67,7 @@ class Store:
     async def load(self, owner: Owner) -> Snapshot:
         await self._ask()
         row = self.tables.rows.get(owner) or Row(owner=owner)
-        snapshot = replace(row.snapshot(self.now, self.tables.defaults), change=self.tables.changes)
+        snapshot = replace(row.snapshot(self.now, self.tables.defaults), moment=self.tables.moment)
         await self._answer()
         return snapshot
 
