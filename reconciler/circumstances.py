@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from model.names import Ref
 from model.plan import Cause
 from model.spec import Approval, Snapshot, Stage
+from reconciler.backoff import is_due
 from reconciler.limits import Limits
 
 
@@ -55,7 +56,7 @@ def circumstances_of(before: Snapshot, rails: Rails, limits: Limits) -> Circumst
         asked=asked(before),
         is_orphan=before.spec is None,
         stage=before.stage,
-        may_retry=status is None or status.next_attempt_at is None or status.next_attempt_at <= before.now,
+        may_retry=status is None or is_due(status.next_attempt_at, before.now),
         paused=_paused(before, rails.hold),
         repair_drift=before.spec is None or before.spec.drift_policy == "repair",
         unseen=rails.unseen,
@@ -82,7 +83,7 @@ def _paused(before: Snapshot, hold: str) -> str:
     if before.paused_until is not None:
         return f"Paused until {before.paused_until.isoformat()} ({before.pause_reason})."
     seen = before.status.observed_generation if before.status is not None else before.generation
-    if seen > before.generation:
+    if before.spec is not None and seen > before.generation:
         return (
             f"The desired state went back from generation {seen} to {before.generation}, "
             "as a restored database does. Look at it, then accept it with: "

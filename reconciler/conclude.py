@@ -26,7 +26,7 @@ from model.status import (
     Status,
 )
 from model.units import Task
-from reconciler.backoff import backoff_seconds
+from reconciler.backoff import backoff_seconds, is_due
 from reconciler.judge import ready, synced, unit_statuses
 from reconciler.needs import Desired, World, world_of
 from reconciler.rails import UNASKED
@@ -143,7 +143,7 @@ def _attempts(finding: Finding, *, now: datetime, fraction: float) -> tuple[int,
     if finding.plan.is_empty:
         return 0, None
     planned = before.next_attempt_at if before is not None and old > 0 else None
-    return old, planned if planned is not None and planned > now else None
+    return old, None if is_due(planned, now) else planned
 
 
 def _tried_again(finding: Finding) -> bool:

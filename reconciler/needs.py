@@ -29,7 +29,8 @@ class World:
     """What a need is judged against: the units and their objects, what was seen, what was achieved.
 
     `former`: objects that the inventory knows of a unit and that nobody desires any more, such as those in the
-    cluster that a deployment is leaving.
+    cluster that a deployment is leaving. `accepts_drift`: where drift is reported and not repaired, it keeps
+    nothing from going on.
     """
 
     units: Mapping[UnitName, AnyUnit]
@@ -37,6 +38,7 @@ class World:
     observed: Observed
     milestones: frozenset[Milestone]
     former: Mapping[UnitName, tuple[Ref, ...]] = field(default_factory=dict)
+    accepts_drift: bool = False
 
     def seen(self, unit: UnitName) -> Iterable[Seen | None]:
         """What was seen of each object of a unit, in the order of the objects."""
@@ -56,7 +58,12 @@ class World:
 
 
 def world_of(
-    desired: Desired, observed: Observed, milestones: frozenset[Milestone], inventory: Iterable[Known] = ()
+    desired: Desired,
+    observed: Observed,
+    milestones: frozenset[Milestone],
+    inventory: Iterable[Known] = (),
+    *,
+    accepts_drift: bool = False,
 ) -> World:
     """A world from its parts, with the objects grouped by unit."""
     objects: dict[UnitName, tuple[Object, ...]] = {}
@@ -73,6 +80,7 @@ def world_of(
         observed=observed,
         milestones=milestones,
         former=former,
+        accepts_drift=accepts_drift,
     )
 
 
@@ -101,11 +109,13 @@ def _is_ready(unit: UnitName, world: World) -> bool:
     objects = world.objects.get(unit, ())
     if not objects:
         return False
-    return all(_is_accepted(one, world.observed.seen.get(one.ref)) for one in objects)
+    return all(_is_accepted(one, world.observed.seen.get(one.ref), world) for one in objects)
 
 
-def _is_accepted(wanted: Object, seen: Seen | None) -> bool:
-    return seen is not None and seen.digest == wanted.digest and not seen.drift and seen.health in _WELL
+def _is_accepted(wanted: Object, seen: Seen | None, world: World) -> bool:
+    if seen is None or seen.digest != wanted.digest:
+        return False
+    return world.accepts_drift if seen.drift else seen.health in _WELL
 
 
 def unmet(unit: AnyUnit, world: World) -> tuple[Need, ...]:

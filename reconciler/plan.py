@@ -34,7 +34,13 @@ class _Pass:
 
 def plan(desired: Desired, observed: Observed, before: Snapshot, circumstances: Circumstances) -> Plan:
     """The actions that can be taken now, those that wait and for what, and those that are held and why."""
-    world = world_of(desired, observed, before.milestones, before.inventory)
+    world = world_of(
+        desired,
+        observed,
+        before.milestones,
+        before.inventory,
+        accepts_drift=not circumstances.repair_drift,
+    )
     known = {row.ref: row for row in before.inventory}
     stopping = _to_stop(desired, known, world)
     here = _Pass(world=world, known=known, circumstances=circumstances, stopping=frozenset(stopping))

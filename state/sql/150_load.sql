@@ -67,6 +67,7 @@ BEGIN
       LEFT JOIN core.status s ON s.owner = d.owner
      WHERE s.observed_generation IS DISTINCT FROM d.generation
         OR s.next_attempt_at <= statement_timestamp()
+        OR s.next_attempt_at > statement_timestamp() + interval '5 minutes'  -- set by a clock that has gone back since
         OR d.paused_until IS NOT NULL AND d.paused_until <= statement_timestamp() AND EXISTS (
             SELECT FROM core.conditions c WHERE c.owner = d.owner AND c.type = 'Synced' AND c.reason = 'Paused')
         OR d.delete_after IS NOT NULL AND d.delete_after <= statement_timestamp() AND s.next_attempt_at IS NULL

@@ -118,6 +118,14 @@ def test_drift_is_only_reported_where_the_policy_says_so():
     assert "somebody changed it" in todo.held[0].why
 
 
+def test_drift_that_is_only_reported_keeps_nobody_s_wish_from_being_carried_out():
+    look = observed(seen(DATABASE, drift=DRIFT), seen(SCHEDULER))
+
+    todo = planned(desired(DATABASE, MIGRATE, NEWER), look, snapshot(done=DONE), repair_drift=False)
+
+    assert told(todo) == ["Update scheduler [generation]", "held database"]
+
+
 def test_what_vanished_unasked_is_drift_and_made_anew():
     todo = planned(desired(DATABASE), observed(), snapshot(known(DATABASE)))
 

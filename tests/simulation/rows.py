@@ -13,6 +13,7 @@ from model.names import Owner, Place, Ref, UnitName
 from model.objects import Known
 from model.spec import Approval, Snapshot, Spec, Stage
 from model.status import Milestone, Reason, Status
+from reconciler.backoff import is_due
 
 BEGINNING = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -61,7 +62,7 @@ class Row:
         if self.status is None or self.status.observed_generation != self.generation:
             return True
         attempt = self.status.next_attempt_at
-        if attempt is not None and attempt <= now:
+        if attempt is not None and is_due(attempt, now):
             return True
         if self.paused_until is not None and self.paused_until <= now and self._is_told_as_paused():
             return True

@@ -57,6 +57,8 @@ class Storms:
                 self._world(storm.number)[1].act()
             case "database lost":
                 self._lose_database(storm)
+            case "row lost":
+                self._lose_row(storm)
             case _:
                 self._trouble_store(storm)
 
@@ -100,6 +102,12 @@ class Storms:
             thing = databases[int(storm.number * 97) % len(databases)]
             self.lost[thing.ref] = (world, thing)
             world.remove(thing.ref)
+
+    def _lose_row(self, storm: Storm) -> None:
+        """As a shrunken table: a deployment's row is gone past every guard."""
+        owners = sorted(owner for owner, row in self.store.tables.rows.items() if row.spec is not None)
+        if owners:
+            self.store.lose_row(owners[int(storm.number * 89) % len(owners)])
 
     def _world(self, number: float) -> tuple[World, Vandal]:
         names = sorted(self.worlds)

@@ -99,6 +99,16 @@ class Truth:
             if thing.claim == claim and thing.ref not in wanted
         ]
 
+    def unclaimed(self) -> list[Ref]:
+        """What carries our mark, and no row of the store is about."""
+        rows = {str(owner) for owner in self._store.tables.rows}
+        return [
+            thing.ref
+            for world in self._worlds.values()
+            for thing in world.things()
+            if thing.claim is not None and thing.claim[0] == INSTALLATION and thing.claim[1] not in rows
+        ]
+
     def _difference(self, wanted: Object, row: Row) -> Iterator[str]:
         thing = self.world_of(wanted.ref).thing(wanted.ref)
         if thing is None:

@@ -288,7 +288,7 @@ class People:
             approvals = {**row.approvals, approval: now + timedelta(seconds=600)}
             self.store.put(replace(self.store.tables.rows[row.owner], approvals=approvals))
             return f"approve {approval} of {row.owner}"
-        stray = re.match(r"(\S+)/(\S+) carries our mark and is in no inventory", message)
+        stray = re.match(r"(\S+)/(\S+) (?:carries our mark and is in no inventory|belongs to .*; remove)", message)
         if stray:
             remove(Ref(stray.group(1), stray.group(2)))  # type: ignore[operator]
             return f"remove {stray.group(0)}"

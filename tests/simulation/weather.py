@@ -77,6 +77,7 @@ _STORMS = {
     "store restored": (5.0, 300.0),
     "vandal": (0.0, 0.0),
     "database lost": (0.0, 0.0),
+    "row lost": (0.0, 0.0),
 }
 """Each kind, and how long it lasts: for killed and stopped daemons until another is started."""
 
