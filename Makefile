@@ -25,8 +25,8 @@ test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… g
 test-image: $(VENV)/.made ## Build and run the container image with buildah, on a base made by debootstrap.
 	$(RUN)/pytest -m image -rs tests/image
 
-simulate: $(VENV)/.made ## Simulated lives of the whole daemon: SEEDS=2000 new ones, or SEED=… once more, told in detail.
-	$(RUN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
+simulate: $(VENV)/.made ## Simulated lives of the whole daemon: SEEDS=2000 new ones (FROM=… these), or SEED=… once more.
+	$(RUN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) $(if $(FROM),--from $(FROM))) $(ARGS)
 
 mutants: $(VENV)/.made ## Known controller bugs, put into the engine one by one: the simulation must catch each. ONLY=name runs one.
 	$(RUN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(ARGS)

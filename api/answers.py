@@ -40,6 +40,13 @@ class Status(Document):
     units: list[Unit]
     attempts: int = Field(description="Failed passes since the last success.")
     next_attempt_at: AwareDatetime | None
+    converged_generation: int | None = Field(
+        default=None, description="The generation at which all that was asked for was last there; null: never."
+    )
+    converged_defaults: str = Field(default="", description="The digest of the defaults at that time.")
+    rolling_since: AwareDatetime | None = Field(
+        default=None, description="Since when a change that nobody asked for in particular is on its way."
+    )
     addresses: dict[str, str] = Field(examples=[{"airflow": "http://127.0.0.1:20000"}])
 
 

@@ -186,7 +186,7 @@ def _inventory(finding: Finding) -> Iterator[Known]:
         if seen is None or seen.digest != wanted.digest or wanted.ref in actions:
             continue
         row = rows.get(wanted.ref)
-        if row is not None and row.state == "stopped" and seen.running == 0:
+        if row is not None and row.state == "stopped" and seen.running == 0 and seen.drift:
             continue  # until it is started again, or somebody else starts it
         # also where the row tells of less: a write whose answer was lost, an object adopted or made anew by others
         fresh = known_of(wanted, finding.desired, uid=seen.uid)
@@ -213,7 +213,7 @@ def _forgotten(finding: Finding) -> Iterator[Ref]:
     desired = {one.ref for one in finding.desired.objects}
     for row in finding.before.inventory:
         absent = row.ref not in finding.observed.seen and row.ref.kind not in finding.observed.blind
-        if absent and row.ref not in desired:
+        if absent and (row.ref not in desired or row.state == "deleting"):
             yield row.ref
 
 

@@ -146,8 +146,8 @@ def _change(wanted: Object, here: _Pass) -> Verdict | None:
     seen = observed.seen.get(wanted.ref)
     if isinstance(unit, Task):
         return None if here.world.is_done(unit) else _gated(_for_task(unit, wanted, seen, here), unit, here)
-    if seen is None and here.circumstances.stage != "active" and wanted.ref not in here.known:
-        return None  # what was never made is not made for a deletion
+    if seen is None and here.circumstances.stage != "active" and not _has_vanished(wanted, here):
+        return None  # what was never made, or is deleted already, is not made for a deletion
     verdict = _create(wanted, unit, here) if seen is None else _for_standing(wanted, unit, seen, here)
     return _suppressed(verdict) if wanted.unit in here.stopping else verdict
 
@@ -160,9 +160,14 @@ def _suppressed(verdict: Verdict | None) -> Verdict | None:
     return verdict
 
 
-def _create(wanted: Object, unit: AnyUnit, here: _Pass) -> Verdict:
+def _has_vanished(wanted: Object, here: _Pass) -> bool:
+    """Whether an absent object was there, as it is wanted, when last seen."""
     known = here.known.get(wanted.ref)
-    vanished = known is not None and known.state == "present" and known.digest == wanted.digest
+    return known is not None and known.state == "present" and known.digest == wanted.digest
+
+
+def _create(wanted: Object, unit: AnyUnit, here: _Pass) -> Verdict:
+    vanished = _has_vanished(wanted, here)
     if vanished and wanted.irreplaceable and "data" not in here.circumstances.approved:
         return Held(
             ref=wanted.ref,
@@ -183,7 +188,7 @@ def _for_standing(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Ver
     if seen.digest != wanted.digest:
         return _gated(_changed(wanted, seen, _cause_of_difference(wanted, here)), unit, here)
     row = here.known.get(wanted.ref)
-    if row is not None and row.state == "stopped" and seen.running == 0:
+    if row is not None and row.state == "stopped" and seen.running == 0 and seen.drift:
         why = f"{wanted.ref} was stopped for a task, and may run again"
         return _gated(Update(object=wanted, cause=here.circumstances.asked, why=why, uid=seen.uid), unit, here)
     if seen.drift:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from drivers.base import Stamp
 from drivers.simulation.world import World, Write
 from model.names import Owner, Ref
-from model.plan import Action, Cause, Change, Delete
+from model.plan import Action, Cause, Change, Delete, Replace, Update
 from model.spec import Snapshot
 from model.status import Reason, Record
 
@@ -122,6 +122,8 @@ class Checkers:
         self._actions[desk.name, action.ref] = (action, snapshot)
         self._check_lease(desk, action)
         self._check_order(owner, action, snapshot)
+        if snapshot.paused_until is not None:
+            self.violated("S2", f"{action.ref} is written while paused until {snapshot.paused_until.isoformat()}")
         if isinstance(action, Delete):
             self._check_delete(action, snapshot)
         elif isinstance(action, Change):
@@ -204,6 +206,8 @@ class Checkers:
     # S1, S2: what was never asked for is never made.
 
     def _check_change(self, action: Change, snapshot: Snapshot) -> None:
+        if isinstance(action, Update | Replace) and not action.uid:
+            self.violated("S1", f"{action.ref} is changed whatever its uid is")
         wanted = next((one for one in self._truth.desired(snapshot) if one.ref == action.ref), None)
         if wanted is None or wanted.digest != action.object.digest:
             self.violated("S5", f"{action.ref} is made as generation {snapshot.generation} does not ask for")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from model.names import Owner, Place, Ref, UnitName
-from model.objects import Known
+from model.objects import Known, Object
 from model.spec import Approval, Snapshot, Spec, Stage
 from model.status import Milestone, Reason, Status
 from reconciler.backoff import is_due
@@ -47,6 +47,11 @@ class Row:
     def place(self) -> Place:
         """Where its work queues."""
         return Place() if self.spec is None else Place(self.spec.cluster, self.spec.workspace)
+
+    def holds(self, wanted: Object) -> bool:
+        """Whether the inventory says that an object is there as wanted."""
+        known = self.inventory.get(wanted.ref)
+        return known is not None and known.state in ("present", "stopped") and known.digest == wanted.digest
 
     def stage(self, now: datetime) -> Stage:
         """What its deletion has come to."""

@@ -75,7 +75,7 @@ class Truth:
                 task = tasks[wanted.unit]
                 if Milestone(name=task.name, key=task.key) not in row.milestones:
                     yield f"{task.key} is not achieved"
-            elif snapshot.stage != "active" and wanted.ref not in row.inventory and self._is_absent(wanted.ref):
+            elif snapshot.stage != "active" and not row.holds(wanted) and self._is_absent(wanted.ref):
                 continue  # what was never made is not made for a deletion
             elif not self._is_young(wanted.ref, unless_changed_since):
                 yield from self._difference(wanted, row)
