@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from model.names import Ref
-from model.objects import Health, Known, Seen
+from model.objects import Health, Known, Observed, Seen
 from model.plan import Cause, Delete, Held, Kept, Waiting
 from model.units import Need, Task
 from reconciler.circumstances import Circumstances
@@ -115,11 +115,15 @@ def _dependants(row: Known, here: Inventory) -> tuple[Ref, ...]:
             for other in here.known.values()
             if other.unit != row.unit
             and not (is_elsewhere and other.ref in here.desired)
-            and _is_live(here.world.observed.seen.get(other.ref))
+            and _may_live(other.ref, here.world.observed)
             and any(need.unit == row.unit and need.state != "stopped" for need in other.needs)
         )
     )
 
 
-def _is_live(seen: Seen | None) -> bool:
+def _may_live(ref: Ref, observed: Observed) -> bool:
+    """Whether an object lives, for all that was seen: what could not be seen may."""
+    if ref.kind in observed.blind:
+        return True
+    seen = observed.seen.get(ref)
     return seen is not None and not (seen.health is Health.STOPPED and seen.running == 0)

@@ -90,7 +90,10 @@ class Watermark:
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             epoch = self._parts.leadership.epoch
-            if epoch is not None:
+            if epoch is None:
+                for mark in self._marks.values():
+                    mark.tried = mark.verified = None  # a restored database may give the same epoch again
+            else:
                 marks = [mark for mark in self._marks.values() if not self._is_up_to_date(mark, epoch)]
                 await asyncio.gather(*(self._look(mark, epoch) for mark in marks))
 

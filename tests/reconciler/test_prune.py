@@ -83,6 +83,16 @@ def test_what_others_need_waits_until_they_are_gone_and_names_them():
     assert verdicts["redis"].why == "waits until Process/worker no longer needs redis"
 
 
+def test_who_cannot_be_seen_may_still_need_it():
+    cache = Volume(name="cache", component="cache")
+    worker = process("worker", on=needs(cache="present"))
+
+    verdicts = pruned(known(cache), known(worker), look=observed(seen(cache), blind={"Process": "403"}))
+
+    assert isinstance(verdicts["cache"], Waiting)
+    assert verdicts["cache"].why == "waits until Process/worker no longer needs cache"
+
+
 def test_a_need_that_was_recorded_counts_whatever_is_desired_of_its_owner_now():
     changed = replace(WORKER, needs=frozenset())
     verdicts = pruned(
