@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -215,9 +216,15 @@ def test_a_change_is_due_until_it_was_looked_at(sql):
 
 
 def test_an_attempt_is_due_at_its_time(sql):
-    write(sql, record(owner(sql), status={"attempts": 1, "next_attempt_at": "2999-01-01T00:00:00Z"}))
+    in_minutes = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    write(sql, record(owner(sql), status={"attempts": 1, "next_attempt_at": in_minutes}))
     assert due(sql) == []
     write(sql, record(owner(sql), status={"attempts": 1, "next_attempt_at": "2026-01-01T00:00:00Z"}))
+    assert due(sql) == [owner(sql)]
+
+
+def test_an_attempt_that_a_clock_set_too_far_ahead_before_it_went_back_is_due_at_once(sql):
+    write(sql, record(owner(sql), status={"attempts": 1, "next_attempt_at": "2999-01-01T00:00:00Z"}))
     assert due(sql) == [owner(sql)]
 
 

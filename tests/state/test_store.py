@@ -215,7 +215,7 @@ async def test_a_change_makes_its_owner_due_until_it_was_observed(store, owner, 
 
 
 async def test_an_attempt_that_is_due_makes_its_owner_due(store, owner):
-    later = Status(observed_generation=1, attempts=1, next_attempt_at=datetime.now(UTC) + timedelta(hours=1))
+    later = Status(observed_generation=1, attempts=1, next_attempt_at=datetime.now(UTC) + timedelta(minutes=4))
     await store.record(Record(owner=owner, epoch=1, status=later))
     assert owner not in await store.due()
     await store.record(
