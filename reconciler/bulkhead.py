@@ -20,7 +20,7 @@ from model.names import Owner, Ref
 from model.objects import Object, Observed, Site
 from model.plan import Action
 from model.units import AnyUnit
-from reconciler import pace
+from reconciler import clock, pace
 from reconciler.breaker import BreakerLimits
 from reconciler.circuit import Circuit, called
 from reconciler.limits import Limits
@@ -168,7 +168,7 @@ class Bulkhead:
         self._turns.send_away(why)
         for limit in self._in_flight:
             if not limit.expired():
-                limit.reschedule(_now())
+                limit.reschedule(clock.now())
 
     def _answers_again(self, owners: frozenset[Owner]) -> None:
         """Look at everybody, carefully."""
@@ -185,12 +185,12 @@ class Bulkhead:
         self._circuit.check()
         async with self._turns.take(is_write=call.is_write):
             self._circuit.check()
-            era, began_at = self._circuit.era, _now()
+            era, began_at = self._circuit.era, clock.now()
             with self._learning_from_errors(call, era, began_at):
                 result = await self._limited(call, send)
             if is_evidence(result):
                 self._circuit.answered(era)
-                timing = Timing(call=call.name, began_at=began_at, ended_at=_now(), is_write=call.is_write)
+                timing = Timing(call=call.name, began_at=began_at, ended_at=clock.now(), is_write=call.is_write)
                 self._turns.pace = pace.answered(self._turns.pace, timing, self._pace_limits)
             return result
 
@@ -221,16 +221,16 @@ class Bulkhead:
         except TimeoutError as error:
             why = f"{self._name} did not answer in time ({call.name}, {call.seconds_max:g} s at most)"
             self._circuit.failed(era, why)
-            self._turns.pace = pace.unanswered(self._turns.pace, began_at, _now(), self._pace_limits)
+            self._turns.pace = pace.unanswered(self._turns.pace, began_at, clock.now(), self._pace_limits)
             raise Unavailable(why) from error
 
     def _slow_down(self, error: Throttled, began_at: float) -> None:
         pause = error.retry_after_seconds
-        self._turns.pace = pace.throttled(self._turns.pace, began_at, _now(), pause, self._pace_limits)
+        self._turns.pace = pace.throttled(self._turns.pace, began_at, clock.now(), pause, self._pace_limits)
 
     async def _probe(self) -> frozenset[Owner]:
         """Ask beside all turns: those may be held by calls that hang."""
-        began_at = _now()
+        began_at = clock.now()
         try:
             return await self.inner.owners()
         except Throttled as error:
@@ -242,5 +242,7 @@ class Bulkhead:
         return not observed.as_of and not self.kinds <= observed.blind.keys()
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def name_of(driver: Driver) -> str:
+    """What people call a driver: its class, whatever wraps it, and its cluster."""
+    inner = driver.inner if isinstance(driver, Bulkhead) else driver
+    return f"{type(inner).__name__} {driver.cluster}".rstrip()

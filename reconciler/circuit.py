@@ -15,7 +15,7 @@ import structlog
 
 from drivers.base import Conflict, Refused, Throttled, Unavailable
 from model.names import Owner
-from reconciler import breaker
+from reconciler import breaker, clock
 from reconciler.breaker import BreakerLimits, Closed, Open
 
 log = structlog.get_logger()
@@ -91,7 +91,7 @@ class Circuit:
         """A call of this era was not answered. Opens the circuit when that was one too many."""
         was_closed = isinstance(self._state, Closed)
         self._state = breaker.call_failed(
-            self._state, era, why=why, now=_now(), fraction=self._random.random(), limits=self._limits
+            self._state, era, why=why, now=clock.now(), fraction=self._random.random(), limits=self._limits
         )
         if was_closed and isinstance(self._state, Open):
             self._open(self._state)
@@ -104,14 +104,14 @@ class Circuit:
             await asyncio.gather(self._prober, return_exceptions=True)
 
     def _open(self, state: Open) -> None:
-        self._dark_at = self._clock() - timedelta(seconds=_now() - state.since)
+        self._dark_at = self._clock() - timedelta(seconds=clock.now() - state.since)
         self._prober = asyncio.create_task(self._probe_until_answered(), name=f"probe {self._name}")
         log.warning("cluster circuit opened", cluster=self._cluster, why=state.why)
         self._on_open(self.why)
 
     async def _probe_until_answered(self) -> None:
         while isinstance(self._state, Open):
-            await asyncio.sleep(max(0.0, self._state.probe_at - _now()))
+            await asyncio.sleep(max(0.0, self._state.probe_at - clock.now()))
             await self._probe_once(self._state)
 
     async def _probe_once(self, state: Open) -> None:
@@ -132,14 +132,10 @@ class Circuit:
 
     def _failed_again(self, state: Open, why: str) -> None:
         self._state = breaker.probe_failed(
-            state, why=why, now=_now(), fraction=self._random.random(), limits=self._limits
+            state, why=why, now=clock.now(), fraction=self._random.random(), limits=self._limits
         )
 
     def _close(self, state: Open, owners: frozenset[Owner]) -> None:
         self._state = breaker.probe_answered(state)
-        log.info("cluster circuit closed", cluster=self._cluster, seconds=round(_now() - state.since, 1))
+        log.info("cluster circuit closed", cluster=self._cluster, seconds=round(clock.now() - state.since, 1))
         self._on_close(owners)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

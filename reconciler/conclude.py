@@ -95,7 +95,7 @@ def _status(finding: Finding, *, now: datetime, fraction: float) -> Status:
         synced(finding.before, finding.plan, finding.observed, finding.failed, finding.hold),
         ready(world, units, finding.before.stage),
     )
-    has_converged = fresh[0].status == "True"
+    converged_generation, converged_defaults = _converged(finding, fresh[0])
     return Status(
         # a restored database may ask for an older generation: that is held, and what was seen stays seen
         observed_generation=max(finding.before.generation, before.observed_generation if before else 0),
@@ -103,18 +103,18 @@ def _status(finding: Finding, *, now: datetime, fraction: float) -> Status:
         units=units,
         attempts=attempts,
         next_attempt_at=next_attempt_at,
-        converged_generation=finding.before.generation
-        if has_converged
-        else before.converged_generation
-        if before
-        else None,
-        converged_defaults=finding.before.defaults
-        if has_converged
-        else before.converged_defaults
-        if before
-        else "",
+        converged_generation=converged_generation,
+        converged_defaults=converged_defaults,
         rolling_since=_rolling_since(finding, fresh, now),
     )
+
+
+def _converged(finding: Finding, synced: Condition) -> tuple[int | None, str]:
+    """The generation and the defaults that the world was last equal to."""
+    before = finding.before
+    if synced.status == "True":
+        return before.generation, before.defaults
+    return (before.status.converged_generation, before.status.converged_defaults) if before.status else (None, "")
 
 
 def _rolling_since(finding: Finding, fresh: tuple[Condition, Condition], now: datetime) -> datetime | None:

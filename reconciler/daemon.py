@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from model.names import Owner
 from model.plan import Plan
-from reconciler.bulkhead import Bulkhead
+from reconciler.bulkhead import Bulkhead, name_of
 from reconciler.feeds import Feeds
 from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
@@ -50,8 +50,7 @@ class Daemon:
             metrics=self._metrics,
         )
         self._started_at = datetime.now(UTC)
-        self._lanes: set[str] = set()
-        self._staff: Callable[[str], None] | None = None
+        self._staff: Callable[[str], None]  # gives a cluster its workers, while the daemon runs
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -82,7 +81,7 @@ class Daemon:
         found: dict[str, str] = {}
         for driver in self._parts.tools.drivers:
             if isinstance(driver, Bulkhead):
-                state, name = driver.state(), f"{type(driver.inner).__name__} {driver.cluster}".rstrip()
+                state, name = driver.state(), name_of(driver)
                 self._metrics.circuit_open.labels(name).set(int(state.is_open))
                 self._metrics.calls_limit.labels(name).set(state.calls_limit)
                 if state.is_open:
@@ -107,13 +106,12 @@ class Daemon:
             workers: list[asyncio.Task[None]] = []
 
             def staff(cluster: str) -> None:
+                """A cluster's first key: its own workers, so that one that hangs holds up nobody else's."""
                 workers.extend(
                     group.create_task(self._workshop.work(cluster), name=f"worker {number} {cluster}")
                     for number in range(settings.workers)
                 )
 
-            for cluster in self._lanes:
-                staff(cluster)
             self._staff = staff
             ticks.start()
             await stop.wait()
@@ -125,10 +123,7 @@ class Daemon:
         log.info("daemon stopped")
 
     def _open_lane(self, cluster: str) -> None:
-        """A cluster's first key: its own workers, so that a cluster that hangs holds up nobody else's."""
-        self._lanes.add(cluster)
-        if self._staff is not None:
-            self._staff(cluster)
+        self._staff(cluster)
 
     async def _drain(self) -> None:
         """Wait until no pass runs, as long as the grace lasts. The next daemon finishes what is cut off."""

@@ -14,6 +14,8 @@ import structlog
 
 from drivers.base import Driver, DriverError
 from model.names import Owner, Place
+from reconciler import clock
+from reconciler.bulkhead import name_of
 from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
 from reconciler.parts import Parts
@@ -54,10 +56,7 @@ class Feeds:
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """The eternal tasks, by name."""
-        watches = {
-            f"watch {type(driver).__name__} {driver.cluster}": self._watch(driver)
-            for driver in self._parts.tools.drivers
-        }
+        watches = {f"watch {name_of(driver)}": self._watch(driver) for driver in self._parts.tools.drivers}
         return {
             "listen": self._listen(),
             "sweep": self._sweep(),
@@ -90,7 +89,7 @@ class Feeds:
             self.is_listening = True
             self._enqueue(dict.fromkeys(sealed), Priority.CHANGE)
             for owner, one in due.items():
-                delay = self._retries.delay(owner, one.generation, asyncio.get_running_loop().time())
+                delay = self._retries.delay(owner, one.generation, clock.now())
                 self._queue.add(owner, Priority.CHANGE, one.place, delay_seconds=delay)
 
     def _enqueue(self, owners: Mapping[Owner, Place | None], priority: Priority) -> None:
@@ -110,29 +109,31 @@ class Feeds:
 
     async def _orphans(self) -> None:
         """Owners of whom things exist in the world and whose row is gone, or says that they are elsewhere."""
+        errors: tuple[type[Exception], ...] = (*self._parts.store_errors, DriverError)
         while True:
             self._orphans_wanted.clear()
             try:
-                rows = await self._parts.index.owners()
-                strays: dict[Owner, frozenset[str]] = {}
-                for driver in self._parts.tools.drivers:
-                    for owner in sorted(await driver.owners()):
-                        place = rows.get(owner, Place())
-                        if owner in rows and driver.cluster in ("", place.cluster):
-                            continue
-                        if owner in rows:
-                            strays[owner] = strays.get(owner, frozenset()) | {driver.cluster}
-                        self._queue.add(owner, Priority.RESYNC, place if owner in rows else Place(driver.cluster))
-                self._ledger.strays = strays
-            except self._parts.store_errors as error:
-                log.warning("orphans not looked for", why=str(error))
-            except DriverError as error:
+                await self._look_for_orphans()
+            except errors as error:
                 log.warning("orphans not looked for", why=str(error))
             await self._orphans_wanted.wait()
 
+    async def _look_for_orphans(self) -> None:
+        rows = await self._parts.index.owners()
+        strays: dict[Owner, frozenset[str]] = {}
+        for driver in self._parts.tools.drivers:
+            for owner in sorted(await driver.owners()):
+                place = rows.get(owner)
+                if place is None:
+                    self._queue.add(owner, Priority.RESYNC, Place(driver.cluster))
+                elif driver.cluster not in ("", place.cluster):
+                    strays[owner] = strays.get(owner, frozenset()) | {driver.cluster}
+                    self._queue.add(owner, Priority.RESYNC, place)
+        self._ledger.strays = strays
+
     def _hint(self, owner: Owner) -> None:
         """Something of an owner changed. One that changes without end is looked at once a second."""
-        now = asyncio.get_running_loop().time()
+        now = clock.now()
         last = self._hinted.get(owner, float("-inf"))
         at = last if last > now else max(now, last + _HINTS_APART_SECONDS)
         if len(self._hinted) > _HINTS_MAX:
@@ -141,7 +142,7 @@ class Feeds:
         self._queue.add(owner, Priority.DRIFT, delay_seconds=at - now)
 
     async def _watch(self, driver: Driver) -> None:
-        name = f"{type(driver).__name__} {driver.cluster}".rstrip()
+        name = name_of(driver)
         while True:
             try:
                 async for owner in driver.watch():

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from reconciler import clock
+
 log = structlog.get_logger()
 
 RENEW_SECONDS = 4.0
@@ -61,7 +63,7 @@ class Leadership:
     def epoch(self) -> int | None:
         """The epoch to write with, or None when nothing may be written now."""
         lease = self._lease
-        return lease.epoch if lease is not None and lease.is_held(asyncio.get_running_loop().time()) else None
+        return lease.epoch if lease is not None and lease.is_held(clock.now()) else None
 
     async def wait(self) -> int:
         """Wait until this daemon leads; the epoch it leads with."""

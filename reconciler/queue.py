@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from model.names import Owner, Place
+from reconciler import clock
 from reconciler.fair import FairOrder, Priority, Wish, valid_weights
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ KEYS_MAX = 100_000
 """Ten times the largest fleet thought of: reaching it is a fault, and still a bound."""
 PATIENCE_SECONDS = 10.0
 WARNINGS_APART_SECONDS = 60.0
+_WAIT_SECONDS_MIN = 0.0001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ class WorkQueue:
 
         The place named last wins as well; None: where it was. Beyond `keys_max` a new key may be refused.
         """
-        now = _now()
+        now = clock.now()
         wish = Wish(
             due=now + max(0.0, delay_seconds),
             number=next(self._numbers),
@@ -136,7 +138,10 @@ class WorkQueue:
         """True when somebody changed what is desired of a key while its pass runs, and that is due."""
         wish = self._waiting.get(owner)
         return (
-            owner in self._working and wish is not None and wish.priority is Priority.CHANGE and wish.due <= _now()
+            owner in self._working
+            and wish is not None
+            and wish.priority is Priority.CHANGE
+            and wish.due <= clock.now()
         )
 
     def place_of(self, owner: Owner) -> Place:
@@ -154,12 +159,12 @@ class WorkQueue:
     @property
     def depth(self) -> int:
         """How many keys are due or in work; keys that wait for their time are not counted."""
-        now = _now()
+        now = clock.now()
         return len(self._working) + sum(lane.order.due_count(now) for lane in self._lanes.values())
 
     def oldest_seconds(self) -> float:
         """For how long the key that waits longest has been due or in work; 0 when there is none."""
-        now = _now()
+        now = clock.now()
         due = [lane.order.oldest_at(now) for lane in self._lanes.values()]
         since = [one for one in due if one is not None]
         return now - min([*since, *(work.since for work in self._working.values())], default=now)
@@ -172,7 +177,7 @@ class WorkQueue:
         """
         wish = await self._next(self._lane(cluster))
         owner = wish.owner
-        self._working[owner] = _Work(since=_now(), place=wish.place)
+        self._working[owner] = _Work(since=clock.now(), place=wish.place)
         self._at_rest.clear()
         try:
             yield owner
@@ -182,18 +187,18 @@ class WorkQueue:
                 self._at_rest.set()
             again = self._waiting.get(owner)
             if again is not None:
-                self._lane(again.place.cluster).put(again, _now())
+                self._lane(again.place.cluster).put(again, clock.now())
 
     async def _next(self, lane: _Lane) -> Wish:
         while True:
-            now = _now()
+            now = clock.now()
             wish = None if self._is_closed else lane.order.pop(now)
             if wish is not None:
                 del self._waiting[wish.owner]
                 self._resyncs.pop(wish.owner, None)
                 return wish
             lane.news.clear()
-            await _news(lane, None if self._is_closed else lane.order.next_at(), now)
+            await _news(lane, None if self._is_closed else lane.order.next_at())
 
     def _wait(self, wish: Wish, now: float) -> None:
         """Let this wish be its key's only one, in the lane of its place; a key in work enters none yet."""
@@ -245,14 +250,15 @@ class WorkQueue:
         return {"waiting": len(self._waiting), "refused": self._refused.count, "shed": self._shed.count}
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+async def _news(lane: _Lane, until: float | None) -> None:
+    """Wait until something was added, or the next key becomes due.
 
-
-async def _news(lane: _Lane, until: float | None, now: float) -> None:
-    """Wait until something was added, or the next key becomes due."""
+    A timer may ring a hair before its time, when the clock's ticks are coarser than floats: to wait for less than
+    that again and again would be to wait for ever.
+    """
+    at = None if until is None else max(until, clock.now() + _WAIT_SECONDS_MIN)
     try:
-        async with asyncio.timeout(None if until is None else until - now):
+        async with asyncio.timeout_at(at):
             await lane.news.wait()
     except TimeoutError:
         return

@@ -49,7 +49,11 @@ def _budgeted(verdicts: Sequence[Verdict], circumstances: Circumstances) -> list
     """Unexplained deletes beyond the budget are held, unless a person approved them."""
     left, out = circumstances.deletes_left, list[Verdict]()
     for one in verdicts:
-        if not isinstance(one, Delete) or not is_unexplained(one) or "deletes" in circumstances.approved:
+        if (
+            isinstance(one, Waiting | Held | Kept)
+            or not is_unexplained(one)
+            or "deletes" in circumstances.approved
+        ):
             out.append(one)
         elif left > 0:
             left -= 1

@@ -20,6 +20,7 @@ from model.objects import Known, Observed, Site
 from model.plan import Action, Plan
 from model.spec import Snapshot
 from model.status import Again, Conclusion, Milestone, Outcome, Record
+from reconciler import clock
 from reconciler.ahead import begun_by, written_ahead
 from reconciler.circumstances import circumstances_of
 from reconciler.conclude import Finding, conclude
@@ -96,7 +97,7 @@ async def reconcile(owner: Owner, tools: Tools, ledger: Ledger, *, epoch: int, s
     except Refused as error:
         return await _recorded(refused(before, str(error), epoch=epoch), Plan(), before, tools)
     observed, todo = await _planned(before, desired, tools, ledger)
-    ledger.planned(before, todo, _now())
+    ledger.planned(before, todo, clock.now())
     ahead, begun = written_ahead(todo, desired, before), begun_by(todo, desired, before)
     if ahead or begun:
         await tools.store.intend(owner, epoch, ahead, begun)
@@ -112,7 +113,7 @@ async def reconcile(owner: Owner, tools: Tools, ledger: Ledger, *, epoch: int, s
     )
     conclusion = conclude(finding, now=before.now, fraction=tools.random.random())
     ended = await _recorded(conclusion, todo, before, tools)
-    ledger.concluded(before, conclusion, _now())
+    ledger.concluded(before, conclusion, clock.now())
     return ended
 
 
@@ -138,17 +139,13 @@ async def _planned(before: Snapshot, desired: Desired, tools: Tools, ledger: Led
 
 
 def _plan(before: Snapshot, desired: Desired, sight: Sight, tools: Tools, ledger: Ledger) -> Plan:
-    rails = ledger.rails(before, sight, _now())
+    rails = ledger.rails(before, sight, clock.now())
     return plan(desired, sight.observed, before, circumstances_of(before, rails, tools.limits))
 
 
 async def _seen(before: Snapshot, desired: Desired, tools: Tools, ledger: Ledger, *, fresh: bool) -> Sight:
     observed = await observe(before, desired, tools, ledger, fresh=fresh)
-    return ledger.footprints.seen(before.owner, observed, fresh=fresh, now=_now())
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    return ledger.footprints.seen(before.owner, observed, fresh=fresh, now=clock.now())
 
 
 async def _loaded(owner: Owner, tools: Tools, ledger: Ledger) -> Snapshot:
@@ -228,7 +225,7 @@ async def _apply(owner: Owner, action: Action, tools: Tools, ledger: Ledger) -> 
     except DriverError as error:
         log.warning("action failed", owner=str(owner), object=str(action.ref), why=str(error))
         return Outcome(ref=action.ref, error=str(error), retryable=isinstance(error, Unavailable))
-    ledger.footprints.wrote(owner, action, applied.version, _now())
+    ledger.footprints.wrote(owner, action, applied.version, clock.now())
     log.info(
         "action applied",
         owner=str(owner),

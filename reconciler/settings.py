@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         default=4,
         ge=1,
         le=64,
-        description="Passes at once. Four keep a slow driver from holding up the rest on a small machine.",
+        description="Passes at once in each cluster. Four keep a slow call from holding up the rest.",
     )
     sweep_interval_seconds: float = Field(
         default=2.0,

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from drivers.base import Throttled, Unavailable
+from reconciler import clock
 from reconciler.pace import Pace
 
 _SLACK_SECONDS = 0.001  # event loops round: a timer may run that much early, and must find its moment come
@@ -64,7 +65,7 @@ class Turns:
     def pace(self, pace: Pace) -> None:
         if pace is self._pace:
             return
-        self._fill(_now())  # the old rate held until now
+        self._fill(clock.now())  # the old rate held until now
         self._pace = pace
         self._serve()
 
@@ -112,7 +113,7 @@ class Turns:
 
     def _admit(self) -> None:
         """Turn away at once who would wait in vain."""
-        pause = self._pace.paused_until - _now()
+        pause = self._pace.paused_until - clock.now()
         if pause > self._limits.wait_seconds_max:
             raise Throttled(
                 f"{self._name} asked for a pause, and gets it; this is tried again afterwards",
@@ -138,7 +139,7 @@ class Turns:
         """Give turns to those who wait, in order, as far as places, pause and tokens go."""
         if not self._waiting:
             return
-        now = _now()
+        now = clock.now()
         self._fill(now)
         waiting, self._waiting = self._waiting, deque()
         self._waiting.extend(one for one in waiting if not one.future.done() and not self._granted(one, now))
@@ -180,7 +181,3 @@ class Turns:
         if self._has_token or not any(one.is_write for one in self._waiting):
             return 0.0
         return max(_SLACK_SECONDS, (1 - self._tokens) / self._pace.rate)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

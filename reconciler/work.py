@@ -5,13 +5,13 @@ No error is terminal: a pass that failed is followed by another, at the latest a
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import structlog
 
 from model.names import Owner
 from model.status import Reason
+from reconciler import clock
 from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
 from reconciler.parts import Parts
@@ -54,7 +54,7 @@ class Workshop:
                 await self._pass(owner, epoch, cluster)
 
     async def _pass(self, owner: Owner, epoch: int, cluster: str) -> None:
-        self._ledger.lead(epoch, asyncio.get_running_loop().time())
+        self._ledger.lead(epoch, clock.now())
         with self._metrics.pass_seconds.time():
             try:
                 ended = await reconcile(
@@ -96,7 +96,7 @@ class Workshop:
         return taken > 0 and self._queue.is_dirty(owner)
 
     def _failed(self, owner: Owner, result: str, why: str) -> None:
-        delay = self._retries.failed(owner, asyncio.get_running_loop().time())
+        delay = self._retries.failed(owner, clock.now())
         self._metrics.passes.labels(result).inc()
         self._queue.add(owner, Priority.RETRY, delay_seconds=delay)
         log.warning("pass failed", owner=str(owner), why=why, again_in_seconds=round(delay, 1))

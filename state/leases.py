@@ -13,7 +13,7 @@ from state.database import Database
 
 TTL_SECONDS = 15.0
 RENEW_SECONDS = 4.0
-_MARGIN_SECONDS = 3.0
+MARGIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Lease:
     ends_at: float
 
     def is_held(self, now: float) -> bool:
-        """True while acting under it is safe; `now` is `time.monotonic()`."""
+        """True while acting under it is safe; `now` is of the clock of `ends_at`."""
         return now < self.ends_at
 
 
@@ -63,5 +63,5 @@ class Leases:
         )
 
     def _held(self, name: str, holder: str, epoch: int, asked_at: float) -> Lease:
-        ends_at = asked_at + self.ttl_seconds - _MARGIN_SECONDS
+        ends_at = asked_at + self.ttl_seconds - MARGIN_SECONDS
         return Lease(name=name, holder=holder, epoch=epoch, ends_at=ends_at)

@@ -94,8 +94,12 @@ def image_of_version(version: str) -> str:
 
 def settings_files(spec: Spec) -> Mapping[str, Text]:
     """The files without secrets that every Airflow process reads."""
-    parallelism = spec.components[SCHEDULER].settings.get("parallelism", 4)
-    return _settings_files(spec.executor, spec.dags_folder, str(parallelism))
+    return _settings_files(*_settings_key(spec))
+
+
+def _settings_key(spec: Spec) -> tuple[str, str, str]:
+    """All that those files depend on: executor, DAGs folder, parallelism."""
+    return spec.executor, spec.dags_folder, str(spec.components[SCHEDULER].settings.get("parallelism", 4))
 
 
 def _settings_files(executor: str, dags_folder: str, parallelism: str) -> Mapping[str, Text]:
@@ -228,9 +232,8 @@ def _value(key: str, variable: Variable, facts: Facts) -> Text:
 
 def mounts(spec: Spec, facts: Facts) -> tuple[Mount, ...]:
     """The files that every Airflow process reads, with their digests, so that changing them restarts it."""
-    parallelism = spec.components[SCHEDULER].settings.get("parallelism", 4)
     return (
-        Mount(unit=SETTINGS, digest=_settings_digest(spec.executor, spec.dags_folder, str(parallelism))),
+        Mount(unit=SETTINGS, digest=_settings_digest(*_settings_key(spec))),
         Mount(unit=LOGIN, digest=digest(login_files(facts))),
         Mount(unit=HOME),
         Mount(unit=LOGS),

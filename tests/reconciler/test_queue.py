@@ -86,6 +86,16 @@ async def test_a_delayed_key_waits_for_its_time(looptime):
     assert looptime == 30
 
 
+@pytest.mark.timeout(10)
+async def test_a_key_due_between_two_ticks_of_the_clock_is_given_out():
+    for _ in range(100):  # sums of floats: due times a hair after a tick are among them
+        queue = WorkQueue()
+        queue.add(A, Priority.RETRY, delay_seconds=31.1)
+        assert await taken(queue) == A
+
+    assert float(asyncio.get_running_loop().time()) == pytest.approx(3110, abs=1)
+
+
 async def test_a_key_is_never_in_two_hands_and_comes_back_when_dirty():
     queue = WorkQueue()
     queue.add(A, Priority.CHANGE)

@@ -17,12 +17,11 @@ from model.objects import Known
 from model.spec import SecretVariable, Snapshot
 from model.status import Milestone, Record
 from reconciler.ledger import TAKEOVER_EPOCHS
+from state.leases import MARGIN_SECONDS, TTL_SECONDS, Lease
 
 from .rows import Row, moment
-from .tables import Fenced, Lease, Tables, Trouble, Unreachable
+from .tables import Fenced, Tables, Trouble, Unreachable
 
-TTL_SECONDS = 15.0
-MARGIN_SECONDS = 3.0
 LEASE = "cluster/simulated"
 _HISTORY_SECONDS = 900.0
 

@@ -21,19 +21,6 @@ class Fenced(StoreError):
     """A newer lease or a newer generation was recorded before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """A lease held; `ends_at` is the loop's time."""
-
-    name: str
-    holder: str
-    epoch: int
-    ends_at: float
-
-    def is_held(self, now: float) -> bool:
-        return now < self.ends_at
-
-
 @dataclass(slots=True, kw_only=True)
 class Trouble:
     """What ails the store now. Probabilities are per call, times seconds."""
