@@ -115,17 +115,11 @@ def _ready(status: Truth, reason: Reason, message: str) -> Condition:
 
 def unit_statuses(world: World, plan: Plan, outcomes: Sequence[Outcome]) -> tuple[UnitStatus, ...]:
     """One line a unit, in the order of creation: the worst of its objects speaks for it."""
-    failed = {one.ref: one.error for one in outcomes if one.error}
+    planned = _planned(plan, {one.ref: one.error for one in outcomes if one.error})
     lines = []
     for unit in world.units.values():
-        states = [
-            _blind(unit.name, world),
-            _held(unit.name, plan),
-            _failed(unit.name, plan, failed),
-            _waiting(unit.name, plan),
-        ]
-        states += [_applying(unit.name, plan), *_seen(unit, world)]
-        state, detail = min((one for one in states if one is not None), key=lambda one: _WORST_FIRST.index(one[0]))
+        states = [*_blind(unit.name, world), *planned.get(unit.name, ()), *_seen(unit, world)]
+        state, detail = min(states, key=_badness)
         lines.append(UnitStatus(unit=unit.name, component=unit.component, state=state, detail=detail))
     return tuple(lines)
 
@@ -133,33 +127,29 @@ def unit_statuses(world: World, plan: Plan, outcomes: Sequence[Outcome]) -> tupl
 Line = tuple[UnitState, str]
 
 
-def _blind(unit: UnitName, world: World) -> Line | None:
+def _badness(line: Line) -> int:
+    return _WORST_FIRST.index(line[0])
+
+
+def _blind(unit: UnitName, world: World) -> list[Line]:
     blind = world.observed.blind
-    return next(
-        (("blind", blind[one.ref.kind]) for one in world.objects.get(unit, ()) if one.ref.kind in blind), None
-    )
+    return [("blind", blind[one.ref.kind]) for one in world.objects.get(unit, ()) if one.ref.kind in blind]
 
 
-def _held(unit: UnitName, plan: Plan) -> Line | None:
-    return next((("held", one.why) for one in plan.held if one.unit == unit), None)
-
-
-def _failed(unit: UnitName, plan: Plan, failed: Mapping[Ref, str]) -> Line | None:
-    for one in plan.now:
-        if isinstance(one, Change) and one.unit == unit and one.ref in failed:
-            return ("failed", failed[one.ref])
-    return None
-
-
-def _waiting(unit: UnitName, plan: Plan) -> Line | None:
-    return next((("waiting", one.why) for one in plan.later if one.unit == unit and one.action), None)
-
-
-def _applying(unit: UnitName, plan: Plan) -> Line | None:
-    for one in plan.now:
-        if isinstance(one, Change) and one.unit == unit:
-            return ("applying", one.why)
-    return None
+def _planned(plan: Plan, failed: Mapping[Ref, str]) -> dict[UnitName, list[Line]]:
+    """What a plan and its outcomes say of each unit. Of equally bad lines the first counts."""
+    lines: dict[UnitName, list[Line]] = {}
+    for held in plan.held:
+        lines.setdefault(held.unit, []).append(("held", held.why))
+    for waiting in plan.later:
+        if waiting.action:
+            lines.setdefault(waiting.unit, []).append(("waiting", waiting.why))
+    for action in plan.now:
+        if isinstance(action, Change):
+            error = failed.get(action.ref)
+            line: Line = ("applying", action.why) if error is None else ("failed", error)
+            lines.setdefault(action.unit, []).append(line)
+    return lines
 
 
 def _seen(unit: AnyUnit, world: World) -> list[Line]:

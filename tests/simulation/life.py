@@ -32,8 +32,8 @@ from .weather import Forecast, Storm, forecast
 CONVERGED_WITHIN_SECONDS = 2400.0
 """After healing: backoff's cap and a fight's are 300 s, a budget's window too, and the gate warms up."""
 _LOOK_SECONDS = 10.0
-_STANDBY_SECONDS = 3.0  # half of all that happens would be a standby asking each second
-_QUIET_PERIODS = 3
+_STANDBY_SECONDS = 7.0  # half of all that happens would be a standby asking each second
+_QUIET_PERIODS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ _VERBS = {
 def script(random: Random, until: float) -> tuple[Step, ...]:
     """What people do until then."""
     steps = []
-    for deployment in range(random.choice((1, 2, 2, 3, 4))):
+    for deployment in range(random.choice((1, 1, 1, 2, 2, 3))):
         born = random.uniform(0, 30)
         steps.append(Step(at=born, deployment=deployment, verb="create", number=random.random()))
         for _ in range(random.choice((0, 1, 2, 3, 5, 8))):

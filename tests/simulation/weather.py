@@ -83,11 +83,13 @@ _STORMS = {
 
 _SHARES = (0.0, 0.15, 0.15, 0.3, 0.5, 0.8)
 _NUMBERS = (1, 1, 2, 4)
+_SPANS = ((45.0, 120.0), (60.0, 180.0), (60.0, 180.0), (240.0, 600.0))
+"""For how many seconds there is weather: most lives are short, so that there are many, and some are long."""
 
 
 def forecast(random: Random, clusters: int) -> Forecast:
     """The weather of one life, from still to terrible."""
-    healed_at = random.uniform(240.0, 720.0)
+    healed_at = random.uniform(*random.choice(_SPANS))
     share = random.choice(_SHARES)
     storms = [
         Storm(
