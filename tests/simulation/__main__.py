@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+from .failed import keep
 from .life import Report, drawn, live, run
 from .reference import excess
 from .shrink import shrink, told
@@ -24,6 +25,8 @@ _REFERENCE_EACH = 8  # a reference is a life more
 def main() -> int:
     """Run the lives asked for. 1 when an invariant did not hold."""
     asked = _arguments()
+    if asked.seed is not None and asked.keep:
+        keep(drawn(asked.seed), asked.keep)
     if asked.seed is not None:
         return _one(asked.seed, is_shrunk=not asked.no_shrink)
     first = asked.first if asked.first is not None else time.time_ns() % 10**9
@@ -51,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, help="the first seed; without it, from the clock")
     parser.add_argument("--seed", type=int, help="one life, told in detail")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="lives at once")
+    parser.add_argument("--keep", metavar="WHY", help="with --seed: live it in every run of the tests from now on")
     parser.add_argument("--no-shrink", action="store_true", help="do not shrink what fails")
     return parser.parse_args()
 

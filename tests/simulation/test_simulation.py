@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from .life import drawn, live, run
+from .failed import Failed, failed_once, keep
+from .life import Report, drawn, live, run
 from .reference import excess
 
-_SEEDS = Path(__file__).with_name("seeds.txt")
 _ROOT = Path(__file__).parents[2]
 _LIVES = int(os.environ.get("ARMILLARY_LIVES", "150"))
 _FIRST = 50_000  # always the same lives, so that a change is what makes one fail; `make simulate` draws new ones
@@ -20,27 +20,28 @@ _BATCH = 25
 _FINGERPRINTS = "from tests.simulation.life import run; print([run(seed).fingerprint for seed in range(40, 48)])"
 
 
-def failed_once() -> list[int]:
-    lines = (line.strip() for line in _SEEDS.read_text().splitlines())
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+def require_well(report: Report) -> None:
+    replay = f"replay: make simulate SEED={report.seed}"
+    assert not report.violations, "\n".join([*map(str, report.violations), *report.history, replay])
 
 
-def require_well(seed: int) -> None:
-    report = run(seed)
-    told = "\n".join([*map(str, report.violations), *report.history, f"replay: make simulate SEED={seed}"])
-    assert not report.violations, told
+@pytest.mark.parametrize("failed", failed_once(), ids=lambda failed: str(failed.plan.seed))
+def test_a_life_that_failed_once_goes_well(failed):
+    require_well(live(failed.plan))
 
 
-@pytest.mark.parametrize("seed", failed_once())
-def test_a_life_that_failed_once_goes_well(seed):
-    require_well(seed)
+def test_a_kept_life_is_the_life_that_it_was(tmp_path):
+    keep(drawn(45), "it failed", tmp_path / "failed.jsonl")
+    [kept] = failed_once(tmp_path / "failed.jsonl")
+    assert kept == Failed(why="it failed", plan=drawn(45))
+    assert live(kept.plan).fingerprint == run(45).fingerprint
 
 
 @pytest.mark.parametrize("batch", range(_LIVES // _BATCH))
 def test_lives_go_well(batch):
     first = _FIRST + batch * _BATCH
     for seed in range(first, first + _BATCH):
-        require_well(seed)
+        require_well(run(seed))
 
 
 @pytest.mark.parametrize("seed", range(3000, 3008))
