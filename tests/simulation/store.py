@@ -245,7 +245,7 @@ class Store:
     def lose_row(self, owner: Owner) -> None:
         """A deployment's row vanishes past every guard; what the daemon recorded stays."""
         row = self.tables.rows[owner]
-        self._commit(row, replace(row, spec=None, generation=0, deletion=None), is_daemon=False)
+        self._commit(row, replace(row, spec=None, generation=0, deletion=None, paused_until=None), is_daemon=False)
 
     def restore(self, seconds: float) -> bool:
         """The database as it was so many seconds ago; False when it was not yet."""
