@@ -12,7 +12,7 @@ import pytest
 
 from .world import ARMILLARY
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420), pytest.mark.xdist_group("airflow")]
 
 
 def test_a_check_runs_a_dag_and_leaves_no_process_port_or_folder():
