@@ -65,7 +65,7 @@ def _why_later(row: Known, seen: Seen, here: Inventory) -> str:
     """What a prune waits for, as a sentence; empty when it need not."""
     if here.wait:
         return here.wait
-    if seen.running and runs_a_task(row):
+    if seen.running and runs_a_task(row) and seen.digest is not None:  # None: its making was cut off
         return f"waits until {row.ref} has ended: what it does must not be cut off in the middle"
     if not _is_replaced(row, here.world):
         return f"waits until what takes its place in {row.unit} is ready"

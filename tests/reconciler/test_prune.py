@@ -214,6 +214,13 @@ def test_a_task_that_runs_is_not_cut_off_and_one_that_has_ended_goes():
     assert isinstance(pruned(known(migrate), look=observed(seen(migrate, health=Health.DONE)))["migrate"], Delete)
 
 
+def test_a_task_whose_making_was_cut_off_never_ends_and_is_not_waited_for():
+    migrate = task("migrate", "schema/2", on=needs(scheduler="stopped"))
+    torso = replace(seen(migrate, health=Health.PROGRESSING, running=1), digest=None)
+
+    assert isinstance(pruned(known(migrate), look=observed(torso))["migrate"], Delete)
+
+
 # --- data -------------------------------------------------------------------------------------------------
 
 
