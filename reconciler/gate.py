@@ -6,6 +6,7 @@ again, some at once; and when one does not become Ready in time, no other goes u
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from model.names import Owner
@@ -38,6 +39,7 @@ class FleetGate:
         self._limits = limits or GateLimits()
         self._began_at = began_at
         self._rolling: dict[Owner, float] = {}  # since when
+        self._waiting: dict[Owner, None] = {}  # a set in the order of coming
         self._finished = 0
         self._moved_at = float("-inf")
 
@@ -63,13 +65,29 @@ class FleetGate:
             self._finished = 0
         return 1 if self._finished < self._limits.canaries else self._limits.at_once
 
+    def waits(self, owner: Owner) -> None:
+        """An owner was told to wait for its turn."""
+        self._waiting.setdefault(owner)
+
+    def turns(self, now: float) -> tuple[Owner, ...]:
+        """Whose turn it is now, of those that wait. Each is told once: one that comes too late waits anew."""
+        room = self._width(now) - len(self._rolling)
+        first = tuple(itertools.islice(self._waiting, max(0, room)))
+        if not first or self.why_not(first[0], now):
+            return ()
+        for owner in first:
+            del self._waiting[owner]
+        return first
+
     def entered(self, owner: Owner, now: float) -> None:
         """An unasked change of this owner begins."""
+        self._waiting.pop(owner, None)
         self._rolling.setdefault(owner, now)
         self._moved_at = now
 
     def settled(self, owner: Owner, now: float) -> None:
         """An owner is as it should be, and Ready."""
+        self._waiting.pop(owner, None)
         if self._rolling.pop(owner, None) is not None:
             self._finished += 1
             self._moved_at = now

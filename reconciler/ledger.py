@@ -15,7 +15,7 @@ from model.status import Conclusion, Status
 from reconciler.budget import Budget
 from reconciler.circumstances import Rails
 from reconciler.footprints import Footprints, Sight
-from reconciler.gate import FleetGate, GateLimits
+from reconciler.gate import TURN, FleetGate, GateLimits
 from reconciler.limits import Limits
 from reconciler.rails import UNASKED, is_unexplained
 
@@ -110,6 +110,12 @@ class Ledger:
         self.budget(cluster).spend(sum(map(is_unexplained, plan.now)), now)
         if any(one.cause in UNASKED for one in plan.now):
             self.gate(cluster).entered(before.owner, now)
+        if any(one.why == TURN for one in plan.later):
+            self.gate(cluster).waits(before.owner)
+
+    def turns(self, now: float) -> tuple[Owner, ...]:
+        """Owners whose turn at their cluster's gate has come."""
+        return tuple(owner for gate in self._gates.values() for owner in gate.turns(now))
 
     def concluded(self, before: Snapshot, conclusion: Conclusion, now: float) -> None:
         """A pass ended and was recorded."""

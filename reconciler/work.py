@@ -108,5 +108,7 @@ class Workshop:
             self._metrics.actions.labels(type(action).__name__, str(action.cause)).inc()
         if ended.plan.now:
             log.info("pass done", owner=str(owner), now=len(ended.plan.now), later=len(ended.plan.later))
+        for waiting in self._ledger.turns(clock.now()):
+            self._queue.add(waiting, Priority.DEPENDENCY)
         if ended.again_in_seconds is not None:
             self._queue.add(owner, Priority.RETRY, delay_seconds=ended.again_in_seconds)

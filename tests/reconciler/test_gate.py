@@ -48,6 +48,41 @@ def test_who_was_let_through_goes_on_and_who_was_not_waits_for_its_turn():
     assert one.why_not(FLEET[1], WARM + 1) == TURN
 
 
+def test_those_that_wait_are_told_when_it_is_their_turn_in_the_order_of_coming_and_once():
+    one = gate()
+    one.entered(FLEET[0], WARM)
+    for owner in FLEET[1:4]:
+        one.waits(owner)
+    assert one.turns(WARM + 1) == ()
+
+    one.settled(FLEET[0], WARM + 2)
+    assert one.turns(WARM + 2) == (FLEET[1],)
+    one.entered(FLEET[1], WARM + 3)
+    one.settled(FLEET[1], WARM + 4)
+    assert one.turns(WARM + 4) == (FLEET[2], FLEET[3])
+    assert one.turns(WARM + 4) == ()
+
+
+def test_nobody_is_told_before_it_is_warm_or_after_the_rollout_stopped():
+    one = gate()
+    one.waits(FLEET[1])
+    assert one.turns(1.0) == ()
+
+    one.entered(FLEET[0], WARM)
+    assert one.turns(WARM + LIMITS.patience_seconds + 1) == ()
+
+
+def test_who_was_let_through_or_is_gone_waits_no_longer():
+    one = gate()
+    one.waits(FLEET[0])
+    one.waits(FLEET[1])
+    one.entered(FLEET[0], WARM)
+    one.settled(FLEET[1], WARM)
+    one.settled(FLEET[0], WARM)
+
+    assert one.turns(WARM) == ()
+
+
 def test_nobody_is_let_through_before_it_is_warm():
     one = gate()
 

@@ -9,7 +9,7 @@ import pytest
 
 from model.names import Owner, Ref
 from model.objects import Observed
-from model.plan import Cause, Delete, Plan, Update
+from model.plan import Cause, Delete, Plan, Update, Waiting
 from model.status import Conclusion, Done, Record, Status
 from reconciler.budget import WINDOW_SECONDS
 from reconciler.footprints import Sight
@@ -157,6 +157,19 @@ def test_the_next_goes_when_the_one_before_has_converged_and_is_ready_again():
     ledger.concluded(EAST, concluded(EAST, CONVERGED), WARM)
 
     assert (during, ledger.rails(other(8), SIGHT, WARM).gate) == (TURN, "")
+
+
+def test_one_that_waits_at_the_gate_is_named_when_its_turn_has_come():
+    ledger = leading()
+    ledger.planned(EAST, update(Cause.RENDERER), WARM)
+    [action] = update(Cause.RENDERER).now
+    ledger.planned(
+        other(8), Plan(later=(Waiting(ref=action.ref, unit=action.unit, action=action, why=TURN),)), WARM
+    )
+    during = ledger.turns(WARM)
+    ledger.concluded(EAST, concluded(EAST, CONVERGED), WARM)
+
+    assert (during, ledger.turns(WARM), ledger.turns(WARM)) == ((), (other(8).owner,), ())
 
 
 @pytest.mark.parametrize(
