@@ -36,7 +36,7 @@ class Daemon:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._metrics = Metrics()
-        self._queue = WorkQueue(opened=self._open_lane)
+        self._queue = WorkQueue(weights=parts.settings.workspace_weights, opened=self._open_lane)
         retries = Retries(parts.tools.random)
         self._watermark = Watermark(parts, newest=lambda: self._ledger.newest)
         self._ledger = Ledger(parts.tools.limits, hold=self._watermark.hold)

@@ -7,6 +7,7 @@ home. An unknown key in the file is an error.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import (
@@ -41,6 +42,10 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Passes at once in each cluster. Four keep a slow call from holding up the rest.",
+    )
+    workspace_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict,
+        description="Workspace to its share of passes beside the others'; 1 when not named.",
     )
     sweep_interval_seconds: float = Field(
         default=2.0,

@@ -28,7 +28,19 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, m
     assert (settings.port, settings.host, settings.workers) == (1003, "127.0.0.3", 9)
 
 
-@pytest.mark.parametrize("line", ["prot = 1", "port = 0", 'workers = "many"'])
+def test_the_weights_of_workspaces_are_a_table_in_the_file_and_json_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "armillary.toml").write_text("workspace_weights = { payments = 3, tests = 0.5 }\n")
+    assert Settings(home=tmp_path).workspace_weights == {"payments": 3.0, "tests": 0.5}
+
+    monkeypatch.setenv("ARMILLARY_WORKSPACE_WEIGHTS", '{"payments": 2}')
+    assert Settings(home=tmp_path).workspace_weights["payments"] == 2.0
+
+
+@pytest.mark.parametrize(
+    "line", ["prot = 1", "port = 0", 'workers = "many"', "workspace_weights = { payments = 0 }"]
+)
 def test_a_wrong_line_in_the_file_is_an_error_that_names_it(tmp_path: Path, line: str):
     (tmp_path / "armillary.toml").write_text(f"{line}\n")
 
