@@ -17,7 +17,7 @@ from drivers.local import supervise
 
 from .world import AIRFLOW, DEPLOYMENT, World, below, kill, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
 
 def test_what_a_newcomer_sees(settled: World):
