@@ -81,7 +81,8 @@ class Snapshot:
     remain); `purging` (`retain_until` over: nothing remains). `spec` None: the row is gone (an orphan)
     or it is a platform owner. `secrets` maps the name of each of the owner's secrets to its newest version.
     `stage_ends_at` is when the stage changes by itself. `defaults`: a digest of the defaults that reach the spec.
-    `moment` is the newest change of desired state anywhere, as of this read.
+    `moment` is the newest change of desired state anywhere, as of this read. `held`: why the store itself says
+    that nothing may be changed, because nobody asked for what is there; empty: it may.
     """
 
     owner: Owner
@@ -92,6 +93,7 @@ class Snapshot:
     stage_ends_at: datetime | None = None
     paused_until: datetime | None = None
     pause_reason: str = ""
+    held: str = ""
     secrets: Mapping[str, int] = field(default_factory=dict)
     ports: Mapping[tuple[UnitName, str], int] = field(default_factory=dict)
     milestones: frozenset[Milestone] = frozenset()

@@ -21,13 +21,12 @@ from model.status import (
     Event,
     Milestone,
     Outcome,
-    Reason,
     Record,
     Status,
 )
 from model.units import Task
 from reconciler.backoff import backoff_seconds, is_due
-from reconciler.judge import ready, synced, unit_statuses
+from reconciler.judge import is_well, ready, synced, unit_statuses
 from reconciler.needs import Desired, World, world_of
 from reconciler.rails import UNASKED
 
@@ -119,8 +118,7 @@ def _converged(finding: Finding, synced: Condition) -> tuple[int | None, str]:
 
 def _rolling_since(finding: Finding, fresh: tuple[Condition, Condition], now: datetime) -> datetime | None:
     """When an unasked change began that the owner has not recovered from yet."""
-    is_synced, is_ready = fresh[0].status == "True", fresh[1].status == "True" or fresh[1].reason is Reason.STOPPED
-    if is_synced and is_ready:
+    if is_well(*fresh):
         return None
     old = finding.before.status.rolling_since if finding.before.status is not None else None
     begins = any(one.cause in UNASKED for one in finding.plan.now)

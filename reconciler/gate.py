@@ -85,6 +85,11 @@ class FleetGate:
         self._rolling.setdefault(owner, now)
         self._moved_at = now
 
+    def left(self, owner: Owner) -> None:
+        """An owner is not of this cluster any more: nobody here waits for it."""
+        self._waiting.pop(owner, None)
+        self._rolling.pop(owner, None)
+
     def settled(self, owner: Owner, now: float) -> None:
         """An owner is as it should be, and Ready."""
         self._waiting.pop(owner, None)

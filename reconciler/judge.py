@@ -109,6 +109,13 @@ def _reason_of(one: UnitStatus, world: World) -> Reason:
     return Reason.TASK_FAILED if isinstance(world.units.get(one.unit), Task) else Reason.NOT_HEALTHY
 
 
+def is_well(synced: Condition | None, ready: Condition | None) -> bool:
+    """True when all that is asked for is known to be there, and runs, or is at rest as asked."""
+    if synced is None or ready is None:
+        return False
+    return synced.status == "True" and (ready.status == "True" or ready.reason is Reason.STOPPED)
+
+
 def _ready(status: Truth, reason: Reason, message: str) -> Condition:
     return Condition(type="Ready", status=status, reason=reason, message=message, since=_UNSET)
 

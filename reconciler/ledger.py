@@ -16,6 +16,7 @@ from reconciler.budget import Budget
 from reconciler.circumstances import Rails
 from reconciler.footprints import Footprints, Sight
 from reconciler.gate import TURN, FleetGate, GateLimits
+from reconciler.judge import is_well
 from reconciler.limits import Limits
 from reconciler.rails import UNASKED, is_unexplained
 
@@ -87,12 +88,15 @@ class Ledger:
 
     def hold(self, before: Snapshot) -> str:
         """Why nothing at all may be changed for this owner now; empty: it may."""
-        return _WENT_BACK if self._went_back else self._hold(cluster_of(before))
+        return before.held or (_WENT_BACK if self._went_back else self._hold(cluster_of(before)))
 
     def rails(self, before: Snapshot, sight: Sight, now: float) -> Rails:
         """What this daemon knows that a plan of this owner must respect."""
         cluster = cluster_of(before)
         self._sizes.setdefault(cluster, {})[before.owner] = len(before.inventory)
+        for name, gate in self._gates.items():
+            if name != cluster:
+                gate.left(before.owner)
         if before.status is not None and before.status.rolling_since is not None:
             since = (before.now - before.status.rolling_since).total_seconds()
             self.gate(cluster).adopt(before.owner, now - since)
@@ -121,13 +125,18 @@ class Ledger:
         """A pass ended and was recorded."""
         cluster, record = cluster_of(before), conclusion.record
         status = record.status or before.status
-        if record.remove_owner or (
-            status is not None and status.rolling_since is None and is_converged(before, status)
-        ):
+        if record.remove_owner or (status is not None and is_through(before, status)):
             self.gate(cluster).settled(before.owner, now)
         if record.remove_owner:
             self.footprints.forget(before.owner)
             self._sizes.get(cluster, {}).pop(before.owner, None)
+
+
+def is_through(before: Snapshot, status: Status) -> bool:
+    """True when an owner is not being changed unasked and is as it should be now, not only once."""
+    if status.rolling_since is not None or not is_converged(before, status):
+        return False
+    return is_well(status.condition("Synced"), status.condition("Ready"))
 
 
 def is_converged(before: Snapshot, status: Status) -> bool:

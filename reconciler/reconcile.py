@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Protocol
 
@@ -17,7 +17,7 @@ import structlog
 from drivers.base import Driver, DriverError, Refused, Unavailable
 from model.names import Owner, Ref, SecretRef
 from model.objects import Known, Observed, Site
-from model.plan import Action, Plan
+from model.plan import Action, Delete, Plan, Replace, Update
 from model.spec import Snapshot
 from model.status import Again, Conclusion, Milestone, Outcome, Record
 from reconciler import clock
@@ -30,6 +30,7 @@ from reconciler.limits import Limits
 from reconciler.mint import mint
 from reconciler.needs import Desired
 from reconciler.plan import is_destructive, plan
+from reconciler.rails import UNASKED
 from reconciler.refusal import refused
 from reconciler.render import Desires, secrets_to_mint
 
@@ -98,6 +99,7 @@ async def reconcile(owner: Owner, tools: Tools, ledger: Ledger, *, epoch: int, s
         return await _recorded(refused(before, str(error), epoch=epoch), Plan(), before, tools)
     observed, todo = await _planned(before, desired, tools, ledger)
     ledger.planned(before, todo, clock.now())
+    await _marked(before, todo, tools, epoch)
     ahead, begun = written_ahead(todo, desired, before), begun_by(todo, desired, before)
     if ahead or begun:
         await tools.store.intend(owner, epoch, ahead, begun)
@@ -203,18 +205,23 @@ async def _look(driver: Driver, owner: Owner, wanted: frozenset[Ref], *, fresh: 
 async def _applied(
     owner: Owner, actions: Sequence[Action], tools: Tools, ledger: Ledger, should_stop: ShouldStop
 ) -> tuple[Outcome, ...]:
-    """Outcomes of the actions taken, in order. A failure ends its unit's turn, not the others'."""
+    """Outcomes of the actions taken, in order. A failure ends its unit's turn, not the others'.
+
+    Nothing is deleted after a change of something that stands has failed: it may still work with what would go.
+    """
     outcomes: list[Outcome] = []
     failed: set[str] = set()
+    is_behind = False
     for action in actions:
         if should_stop(len(outcomes)):
             break
-        if action.unit in failed:
+        if action.unit in failed or (is_behind and isinstance(action, Delete)):
             continue
         outcome = await _apply(owner, action, tools, ledger)
         outcomes.append(outcome)
         if outcome.error:
             failed.add(action.unit)
+            is_behind = is_behind or isinstance(action, Update | Replace)
     return tuple(outcomes)
 
 
@@ -235,6 +242,15 @@ async def _apply(owner: Owner, action: Action, tools: Tools, ledger: Ledger) -> 
         why=action.why,
     )
     return Outcome(ref=action.ref, uid=applied.uid)
+
+
+async def _marked(before: Snapshot, todo: Plan, tools: Tools, epoch: int) -> None:
+    """Let the next daemon know of a change that nobody asked for, should this one not live to record it."""
+    status = before.status
+    if status is None or status.rolling_since is not None or all(one.cause not in UNASKED for one in todo.now):
+        return
+    marked = replace(status, rolling_since=before.now)
+    await tools.store.record(Record(owner=before.owner, epoch=epoch, status=marked))
 
 
 async def _recorded(conclusion: Conclusion, todo: Plan, before: Snapshot, tools: Tools) -> Ended:

@@ -12,13 +12,18 @@ from model.spec import Snapshot, Spec, Stage
 from model.status import Milestone
 from model.units import AnyUnit
 from reconciler.components import CATALOG, render
-from reconciler.components.component import Facts
+from reconciler.components.component import Component, Facts
 from reconciler.needs import Desired
 
 _Inputs = tuple[Spec | None, Stage, Mapping[str, int], frozenset[Milestone], Site | None]
 
 
-def desire(before: Snapshot, site: Site | None, drivers: Sequence[Driver]) -> Desired:
+def desire(
+    before: Snapshot,
+    site: Site | None,
+    drivers: Sequence[Driver],
+    catalog: Mapping[str, Component] = CATALOG,
+) -> Desired:
     """Everything the snapshot's owner should have. Nothing for an owner whose row is gone.
 
     Raises Refused when a unit cannot be translated by any driver, or its driver says that it cannot be.
@@ -31,7 +36,7 @@ def desire(before: Snapshot, site: Site | None, drivers: Sequence[Driver]) -> De
         secrets=before.secrets,
         milestones={one.name: one for one in before.milestones},
     )
-    units = render(before.spec, facts)
+    units = render(before.spec, facts, catalog)
     objects = tuple(one for unit in units for one in _translated(unit, site, drivers))
     return Desired(units=units, objects=objects)
 
@@ -43,7 +48,8 @@ class Desires:
     forgotten and rendered once more.
     """
 
-    def __init__(self, *, owners_max: int = 20_000) -> None:
+    def __init__(self, *, owners_max: int = 20_000, catalog: Mapping[str, Component] = CATALOG) -> None:
+        self._catalog = catalog
         self._owners_max = owners_max
         self._known: dict[Owner, tuple[_Inputs, Desired]] = {}
 
@@ -53,7 +59,7 @@ class Desires:
         known = self._known.get(before.owner)
         if known is not None and known[0] == inputs:
             return known[1]
-        desired = desire(before, site, drivers)
+        desired = desire(before, site, drivers, self._catalog)
         if len(self._known) >= self._owners_max:
             self._known.clear()
         self._known[before.owner] = (inputs, desired)

@@ -118,7 +118,7 @@ class SimulationDriver:
     async def watch(self) -> AsyncIterator[Owner]:
         """Owners whose things changed; some are lost, some come twice. Raises Unavailable."""
         if not self._hints.is_closed:
-            self._world.listeners.setdefault(self.name, self._hints)
+            self._world.listeners[self.name] = self._hints  # in the place of a daemon of that name that died
         async for owner in self._hints.listen():
             yield owner
 

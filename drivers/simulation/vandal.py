@@ -153,11 +153,16 @@ class Vandal:
             "kill": self.kill,
             "recreate": self.recreate,
             "copy": lambda ref: self.copy(ref, f"{ref.name}.{world.new_uid()}"),
-            "hook": lambda ref: self.hook(ref, seconds()),
+            "hook": lambda ref: self._hook_and_edit(ref, seconds()),
             "flap": lambda ref: self.flap(ref, seconds()),
             "relabel": lambda ref: self.relabel(ref, installation="another", owner="deployment/1"),
             "plant": self.plant,
         }
+
+    def _hook_and_edit(self, ref: Ref, seconds: float) -> None:
+        """A webhook alone shows only when something is written: let there be something to repair."""
+        self.hook(ref, seconds)
+        self.edit(ref)
 
     def _known(self, ref: Ref) -> Thing:
         thing = self._world.thing(ref)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import replace
 
 from model.spec import Spec
@@ -33,13 +34,13 @@ CATALOG: dict[str, Component] = _walk()
 """Every component by name, in the order in which a person would start them by hand."""
 
 
-def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
+def render(spec: Spec, facts: Facts, catalog: Mapping[str, Component] = CATALOG) -> tuple[AnyUnit, ...]:
     """The units of a deployment at its stage of life. Pure.
 
     `active`: everything. `stopping`: everything but tasks, with nothing running. `retaining`: only what is
     kept until `retain_until`. `purging`: nothing.
     """
-    units = tuple(unit for component in CATALOG.values() for unit in component.render(spec, facts))
+    units = tuple(unit for component in catalog.values() for unit in component.render(spec, facts))
     match facts.stage:
         case "active":
             return tuple(map(_at_rest, units)) if spec.hibernated else units

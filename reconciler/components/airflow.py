@@ -196,7 +196,8 @@ def fernet_milestone(version: int) -> str:
 def first_version(newest: int) -> int:
     """The first version of a generated secret whose newest is this one.
 
-    The thousands tell after how many takeovers of a restored database it was first made (state/sql: core.mint).
+    Its thousands are drawn by lot (state/secrets.py): what is made anew where a backup has lost it must not come
+    again under a version that the world knows.
     """
     return (newest - 1) // 1000 * 1000 + 1
 

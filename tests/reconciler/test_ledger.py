@@ -10,7 +10,7 @@ import pytest
 from model.names import Owner, Ref
 from model.objects import Observed
 from model.plan import Cause, Delete, Plan, Update, Waiting
-from model.status import Conclusion, Done, Record, Status
+from model.status import Conclusion, Condition, Done, Reason, Record, Status
 from reconciler.budget import WINDOW_SECONDS
 from reconciler.footprints import Sight
 from reconciler.gate import TURN, GateLimits
@@ -23,7 +23,11 @@ GATE = GateLimits()
 WARM = WINDOW_SECONDS + 1.0  # longer than the gate's warm-up too
 WEB = process("web")
 SIGHT = Sight(observed=observed(seen(WEB)))
-CONVERGED = Status(observed_generation=1, converged_generation=1)
+WELL = (
+    Condition(type="Synced", status="True", reason=Reason.CONVERGED, message="", since=NOW),
+    Condition(type="Ready", status="True", reason=Reason.HEALTHY, message="", since=NOW),
+)
+CONVERGED = Status(observed_generation=1, converged_generation=1, conditions=WELL)
 EAST = replace(snapshot(known(WEB), status=CONVERGED), spec=spec(cluster="east"))
 
 
@@ -184,6 +188,39 @@ def test_one_that_has_not_converged_keeps_its_place_at_the_gate(status):
 
     assert not is_converged(EAST, status)
     assert ledger.rails(other(8), SIGHT, WARM).gate == TURN
+
+
+@pytest.mark.parametrize("number", range(2), ids=["Synced", "Ready"])
+def test_one_that_is_not_known_to_be_well_now_keeps_its_place_though_it_converged_once(number):
+    ledger = leading()
+    ledger.planned(EAST, update(Cause.RENDERER), WARM)
+    conditions = tuple(replace(one, status="Unknown") if at == number else one for at, one in enumerate(WELL))
+    ledger.concluded(EAST, concluded(EAST, replace(CONVERGED, conditions=conditions)), WARM)
+
+    assert ledger.rails(other(8), SIGHT, WARM).gate == TURN
+
+
+def test_one_that_waits_is_still_waiting_after_the_pass_that_told_it_to_wait():
+    ledger = leading()
+    ledger.planned(EAST, update(Cause.RENDERER), WARM)
+    [action] = update(Cause.RENDERER).now
+    unwell = replace(CONVERGED, conditions=(replace(WELL[0], status="False"), WELL[1]))
+    ledger.planned(
+        other(8), Plan(later=(Waiting(ref=action.ref, unit=action.unit, action=action, why=TURN),)), WARM
+    )
+    ledger.concluded(other(8), concluded(other(8), unwell), WARM)
+    ledger.concluded(EAST, concluded(EAST, CONVERGED), WARM)
+
+    assert ledger.turns(WARM) == (other(8).owner,)
+
+
+@pytest.mark.parametrize("elsewhere", [spec(cluster="west"), None], ids=["it moves away", "its row is lost"])
+def test_one_that_leaves_its_cluster_in_its_turn_leaves_its_gate(elsewhere):
+    ledger = leading()
+    ledger.planned(EAST, update(Cause.RENDERER), WARM)
+    ledger.rails(replace(EAST, spec=elsewhere), SIGHT, WARM)
+
+    assert ledger.rails(other(8), SIGHT, WARM + GATE.patience_seconds + 1).gate == ""
 
 
 def test_a_pass_that_writes_no_status_is_judged_by_the_one_that_stands():

@@ -22,6 +22,22 @@ _GARBAGE_EACH = 20
 _REFERENCE_EACH = 8  # a reference is a life more
 
 
+class Faults:
+    """How often each class of fault was injected, and in how many lives."""
+
+    def __init__(self) -> None:
+        self.times: Counter[str] = Counter()
+        self.lives: Counter[str] = Counter()
+
+    def add(self, report: Report) -> None:
+        """Those of one more life."""
+        times = Counter[str]()
+        for what, count in report.injected.items():
+            times["forbidden" if what.startswith("forbidden ") else what] += count
+        self.times += times
+        self.lives.update(times.keys())
+
+
 def main() -> int:
     """Run the lives asked for. 1 when an invariant did not hold."""
     asked = _arguments()
@@ -32,9 +48,9 @@ def main() -> int:
     first = asked.first if asked.first is not None else time.time_ns() % 10**9
     seeds = range(first, first + asked.seeds)
     print(f"lives {first} to {seeds[-1]} in {asked.processes} processes")
-    began, faults, counts, failed = time.monotonic(), Counter[str](), Counter[str](), list[Report]()
+    began, faults, counts, failed = time.monotonic(), Faults(), Counter[str](), list[Report]()
     for number, report in enumerate(_reports(seeds, asked.processes), 1):
-        faults += report.injected
+        faults.add(report)
         counts += report.counts
         if report.violations:
             failed.append(report)
@@ -85,12 +101,12 @@ def _progress(number: int, of: int, failed: int, seconds: float) -> None:
     print(f"{number} of {of} lives, {failed} failed, {number / seconds:.1f} lives/s", flush=True)
 
 
-def _summary(faults: Counter[str], counts: Counter[str], failed: list[Report], of: int, seconds: float) -> None:
+def _summary(faults: Faults, counts: Counter[str], failed: list[Report], of: int, seconds: float) -> None:
     print(f"\n{of} lives in {seconds:.0f} s ({of / seconds:.1f} lives/s): {len(failed)} violate an invariant")
     print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
-    print("faults injected:")
-    for what, count in sorted(faults.items()):
-        print(f"  {count:>9} {what}")
+    print("faults injected, and in how many of the lives:")
+    for what, count in sorted(faults.times.items()):
+        print(f"  {count:>9} {100 * faults.lives[what] / of:>5.1f} %  {what}")
     kinds = Counter(one.violations[0].invariant for one in failed)
     for invariant, count in kinds.most_common():
         seeds = [str(one.seed) for one in failed if one.violations[0].invariant == invariant]

@@ -32,6 +32,9 @@ _PASS_SECONDS = 60.0
 """A pass with slow calls takes no longer."""
 _FIGHT_SECONDS, _REPAIRS_MAX = 300.0, 24
 """Of each daemon's life: three repairs in a minute, then pauses that double. A new daemon begins anew."""
+_RECOVERY_SECONDS = 60.0
+"""For another daemon to get the lease, to compare stamps, and to look at everybody."""
+_FOUGHT = 3
 _UNEXPLAINED = frozenset({Cause.ORPHAN, Cause.RENDERER, Cause.DEFAULTS})
 _BUDGET, _BUDGET_SECONDS = 3, 300.0
 
@@ -46,6 +49,19 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.at:9.3f} s  {self.invariant}: {self.what}"
+
+
+class Observer:
+    """Somebody who is told of every step, as the checkers are, and cares for some of them."""
+
+    def loaded(self, snapshot: Snapshot) -> None:
+        """A pass began."""
+
+    def wrote(self, write: Write) -> None:
+        """A daemon's write had its effect."""
+
+    def committed(self, before: Row | None, after: Row | None, record: Record | None) -> None:
+        """The store's row of an owner was changed by anybody."""
 
 
 class Checkers:
@@ -63,8 +79,11 @@ class Checkers:
         self.after_write: Callable[[str], None] = _nothing
         self.upheaval_at = float("-inf")  # the store's clock jumped, or it was restored
         self.behind: dict[str, Stamp] = {}
+        self.calm_since = 0.0  # when daemons and database had recovered from what was last done to them
+        self.observers: list[Observer] = []  # more of them, each in a file of its own
         self.restored_at = store.origin
         self._repairs: dict[Ref, deque[float]] = {}
+        self._repaired: Counter[Ref] = Counter()
         self._applied: dict[Owner, int] = {}
         self._unexplained: deque[float] = deque()
         self._actions: dict[tuple[str, Ref], tuple[Action, Snapshot]] = {}
@@ -86,9 +105,14 @@ class Checkers:
         if self.counts[f"violations of {invariant}"] <= _TOLD_MAX:
             self.violations.append(Violation(self.now, invariant, what))
 
+    def disturbed(self, seconds: float) -> None:
+        """Daemons or the database are struck, and not as quick as usual until then and a recovery later."""
+        self.calm_since = max(self.calm_since, self.now + seconds + _RECOVERY_SECONDS)
+
     def upheaval(self) -> None:
         """From now on what was monotonic may have gone back."""
         self.upheaval_at = self.now
+        self.disturbed(0.0)
         self._applied.clear()
 
     def restored(self) -> None:
@@ -112,7 +136,13 @@ class Checkers:
     def loaded(self, daemon: str, snapshot: Snapshot) -> None:
         self.loads[snapshot.owner] += 1
         self.counts["passes"] += 1
+        for one in self.observers:
+            one.loaded(snapshot)
         self.note(f"{daemon} loads {snapshot.owner}", snapshot.generation)
+
+    def action_of(self, write: Write) -> tuple[Action, Snapshot]:
+        """What a daemon meant to do when it had an effect, and the snapshot that it acted upon."""
+        return self._actions[write.by, write.ref]
 
     def applying(self, desk: Desk, owner: Owner, action: Action) -> bool:
         """Just before a write; True when the daemon dies of it."""
@@ -133,6 +163,8 @@ class Checkers:
     def wrote(self, write: Write) -> None:
         """Just after an effect."""
         self.counts["writes"] += 1
+        for one in self.observers:
+            one.wrote(write)
         self.note(f"{write.by} did {write.verb} {write.ref} of {write.owner}", write.uid)
         self.after_write(write.by)
 
@@ -141,6 +173,8 @@ class Checkers:
         row = after or before
         assert row is not None
         self.note(f"commit {row.owner}", _told(record))
+        for one in self.observers:
+            one.committed(before, after, record)
         if before is None or after is None:
             return
         self._check_secrets(before, after)
@@ -216,7 +250,12 @@ class Checkers:
         if action.cause is Cause.DRIFT:
             self._check_fight(action.ref)
 
+    def is_fought_over(self, ref: Ref) -> bool:
+        """Whether something was repaired so often that its next repair may wait."""
+        return self._repaired[ref] >= _FOUGHT
+
     def _check_fight(self, ref: Ref) -> None:
+        self._repaired[ref] += 1
         times = self._repairs.setdefault(ref, deque())
         times.append(self.now)
         while times[0] < self.now - _FIGHT_SECONDS:
@@ -246,6 +285,8 @@ class Checkers:
         assert row.status is not None
         if row.status.observed_generation != row.generation or row.spec is None:
             return  # somebody asked for more meanwhile: the status says of which generation it tells
+        if row.status.converged_defaults != self._store.tables.defaults:
+            return  # and of which defaults
         for why in self._truth.differences(row, unless_changed_since=self.now - _FRESH_SECONDS):
             self.violated("S12", f"{row.owner} is said to be Synced: {why}")
 

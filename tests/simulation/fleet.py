@@ -16,8 +16,10 @@ from reconciler.daemon import Daemon
 from reconciler.leadership import Leadership
 from reconciler.parts import Parts
 from reconciler.reconcile import Tools
+from reconciler.render import Desires
 from reconciler.settings import Settings
 
+from .catalogs import FIRST, catalog_of
 from .checkers import Checkers
 from .loop import Process, SimLoop
 from .store import LEASE, Store
@@ -61,7 +63,7 @@ class Timers:
 
 
 class Fleet:
-    """Up to two daemons, named a and b."""
+    """Up to two daemons, named a and b. `release`: of which those are that start from now on."""
 
     def __init__(
         self, loop: SimLoop, store: Store, worlds: dict[str, World], checkers: Checkers, seed: int
@@ -72,6 +74,7 @@ class Fleet:
         self._checkers = checkers
         self._seed = seed
         self._lives = 0
+        self.release = FIRST
         self.processes: dict[str, Process] = {}
         self._stops: dict[str, asyncio.Event] = {}
 
@@ -80,7 +83,7 @@ class Fleet:
         if name in self.processes:
             return
         self._lives += 1
-        self._checkers.note(f"daemon {name} starts")
+        self._note(f"daemon {name} starts")
         process, context = self._loop.spawn(name)
         self.processes[name], self._stops[name] = process, asyncio.Event()
         self._loop.create_task(self._run(name, process, self._stops[name]), context=context)
@@ -89,26 +92,30 @@ class Fleet:
         """As kill -9."""
         process = self.processes.pop(name, None)
         if process is not None:
-            self._checkers.note(f"daemon {name} is killed")
+            self._note(f"daemon {name} is killed")
             self._loop.kill(process)
 
     def stop(self, name: str) -> None:
         """As SIGTERM."""
         if name in self._stops:
-            self._checkers.note(f"daemon {name} is stopped")
+            self._note(f"daemon {name} is stopped")
             self._stops[name].set()
 
     def freeze(self, name: str) -> None:
         """As SIGSTOP."""
         if name in self.processes:
-            self._checkers.note(f"daemon {name} is frozen")
+            self._note(f"daemon {name} is frozen")
             self._loop.freeze(self.processes[name])
 
     def thaw(self, name: str) -> None:
         """As SIGCONT."""
         if name in self.processes:
-            self._checkers.note(f"daemon {name} is thawed")
+            self._note(f"daemon {name} is thawed")
             self._loop.thaw(self.processes[name])
+
+    def _note(self, what: str) -> None:
+        self._checkers.note(what)
+        self._checkers.disturbed(0.0)
 
     async def _run(self, name: str, process: Process, stop: asyncio.Event) -> None:
         try:
@@ -138,7 +145,14 @@ class Fleet:
                 async with asyncio.timeout(_OPEN_SECONDS):
                     await driver.open()
         parts = Parts(
-            tools=Tools(store=desk, secrets=self._store, drivers=drivers, site_of=site, random=random),
+            tools=Tools(
+                store=desk,
+                secrets=self._store,
+                drivers=drivers,
+                site_of=site,
+                random=random,
+                desires=Desires(catalog=catalog_of(self.release)),
+            ),
             index=self._store,
             seals=self._store,
             leadership=leadership,

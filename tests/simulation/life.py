@@ -19,12 +19,17 @@ from model.names import Owner, Ref
 from model.status import Reason
 from reconciler import leadership
 
+from .attention import Attention, Trial
 from .checkers import Checkers, Violation
 from .fleet import SETTINGS, Fleet
 from .loop import Livelock, SimLoop
+from .releases import Releases
+from .rollouts import Rollouts
 from .rows import Row
 from .store import Store
 from .storms import Storms
+from .switches import Switches
+from .tasks import Tasks
 from .truth import Truth
 from .user import People, Step, script
 from .weather import Forecast, Storm, forecast
@@ -101,7 +106,16 @@ class Life:
         self.truth = Truth(self.store, self.worlds)
         self.checkers = Checkers(self.store, self.worlds, self.truth)
         self.fleet = Fleet(self.loop, self.store, self.worlds, self.checkers, plan.seed)
-        self.people = People(store=self.store, clusters=plan.clusters)
+        self.releases = Releases(self.fleet, self.truth, self.worlds)
+        self.people = People(store=self.store, clusters=plan.clusters, install=self.releases.install)
+        self.attention = Attention(self.checkers)
+        self.checkers.observers += [
+            self.releases,
+            Rollouts(self.checkers, self.truth, self.store),
+            Switches(self.checkers, self.truth),
+            Tasks(self.checkers, self.truth),
+            self.attention,
+        ]
         self.vandals = {name: Vandal(world) for name, world in self.worlds.items()}
         self.storms = Storms(
             store=self.store,
@@ -136,6 +150,7 @@ class Life:
         await self._heal()
         if await self._converge():
             await self._rest()
+            await Trial(self.checkers, self.truth, self.store, self.attention).take()
 
     def _schedule(self) -> list[Step | Storm]:
         return sorted((*self.plan.steps, *self.plan.weather.storms), key=lambda one: one.at)
@@ -170,6 +185,7 @@ class Life:
             self.loop.call_later(30.0, self.fleet.start, name)
         await asyncio.sleep(0.01)
         self._catch_up()
+        self.checkers.note("a broken release is taken back", self.releases.take_back())
         self.people.settle()
         self._bring_back_databases()
 
@@ -227,7 +243,9 @@ class Life:
             return self._wrong_orphan(row)
         why = _dishonest(row, self.store)
         if not why:
-            left = [ref for ref in self.truth.extras(row) if not self.truth.is_retained(ref)]
+            # what is in no inventory is told at the next search for strays, and people see to it
+            extras = self.truth.extras(row)
+            left = [ref for ref in extras if not self.truth.is_retained(ref) or ref not in row.inventory]
             why = [*self.truth.differences(row), *(f"{ref} is left" for ref in left)]
         return why
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from .checkers import Violation
 from .life import Plan, Report, live
+from .user import OPERATORS
 
 _OBJECTS = 14
 """About so many has a deployment: each may be written once for whatever concerns all of it."""
@@ -34,7 +35,7 @@ _OF_ALL = ("wipe", "restore", "store restored", "clock")
 def excess(plan: Plan, report: Report) -> list[Violation]:
     """The violation that a life has many more writes than its reference and its faults explain; none if not."""
     reference = live(replace(plan, weather=plan.weather.calm()))
-    deployments = len({one.deployment for one in plan.steps})
+    deployments = len({one.deployment for one in plan.steps} - {OPERATORS})
     asked = _PER_STEP * min(len(plan.steps), _STEPS_MAX)
     most = reference.counts["writes"] + asked + explained(report.injected, deployments)
     if report.counts["writes"] <= most:

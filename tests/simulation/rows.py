@@ -6,16 +6,39 @@ The rules are those of the SQL: stages follow from times, an owner is due for th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from model.names import Owner, Place, Ref, UnitName
 from model.objects import Known, Object
-from model.spec import Approval, Snapshot, Spec, Stage
+from model.spec import Approval, PlainVariable, Snapshot, Spec, Stage
 from model.status import Milestone, Reason, Status
 from reconciler.backoff import is_due
 
 BEGINNING = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+FIRST_DEFAULTS = "defaults-1"
+INHERITED = "INHERITED"
+"""The variable that later defaults give to every deployment."""
+
+_EFFECTIVE_MAX = 4096
+_effective: dict[tuple[int, str], tuple[Spec, Spec]] = {}
+"""The same object for the same spec, as renderings are compared by identity. It keeps the key's spec alive."""
+
+
+def effective(spec: Spec, defaults: str) -> Spec:
+    """What is asked for when defaults have been added to a deployment's own spec."""
+    if defaults == FIRST_DEFAULTS:
+        return spec
+    known = _effective.get((id(spec), defaults))
+    if known is not None:
+        return known[1]
+    made = replace(spec, variables={INHERITED: PlainVariable(value=defaults), **spec.variables})
+    if len(_effective) >= _EFFECTIVE_MAX:
+        _effective.clear()
+    _effective[id(spec), defaults] = (spec, made)
+    return made
 
 
 def moment(seconds: float) -> datetime:
@@ -93,7 +116,7 @@ class Row:
         return Snapshot(
             owner=self.owner,
             now=now,
-            spec=self.spec,
+            spec=None if self.spec is None else effective(self.spec, defaults),
             generation=self.generation,
             stage=stage,
             stage_ends_at=self.deletion[ends] if self.deletion is not None and ends is not None else None,

@@ -16,7 +16,6 @@ from model.names import Due, Moment, Owner, Place, Ref, SecretRef
 from model.objects import Known
 from model.spec import SecretVariable, Snapshot
 from model.status import Milestone, Record
-from reconciler.ledger import TAKEOVER_EPOCHS
 from state.leases import MARGIN_SECONDS, TTL_SECONDS, Lease
 
 from .rows import Row, moment
@@ -122,6 +121,9 @@ class Store:
         await self._ask()
         return self.tables.knows(moment)
 
+    async def tend(self) -> None:
+        """Nothing: these tables keep no history by months, and have no triggers to go behind."""
+
     async def seal_inbox(self) -> frozenset[Owner]:
         if not self.inbox and not self.trouble.is_down:
             return frozenset()  # most often; spares a timer
@@ -140,7 +142,7 @@ class Store:
         row = self.tables.rows.get(owner) or Row(owner=owner)
         missing = sorted(values.keys() - row.secrets.keys())
         if missing:
-            first = 1 + 1000 * (self.epoch // TAKEOVER_EPOCHS)
+            first = 1 + 1000 * int(self._random.random() * 10**6)  # as state/secrets.py
             made = {(name, first): self._value(owner, name) for name in missing}
             secrets = {**row.secrets, **dict.fromkeys(missing, first)}
             self._commit(row, replace(row, secrets=secrets, values={**row.values, **made}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from drivers.simulation.thing import Thing
@@ -34,14 +35,18 @@ class Storms:
     is_over: bool = False
     _countdown: tuple[int, bool, float] | None = None  # writes left, before or after, seconds until another starts
 
+    _context: Context = field(default_factory=copy_context)
+
     def __post_init__(self) -> None:
         self.checkers.before_write = self._before_write
         self.checkers.after_write = self._after_write
 
     def break_out(self, storm: Storm) -> None:
         """Let it begin, and arrange for its end."""
+        self._context = copy_context()  # of nobody that a storm may kill
         self.injected[storm.kind] += 1
         self.checkers.note(f"storm: {storm.kind}", storm.seconds)
+        self.checkers.disturbed(storm.seconds)
         match storm.kind:
             case "kill" | "stop" | "freeze":
                 self._strike_daemon(storm)
@@ -115,7 +120,7 @@ class Storms:
         return self.worlds[name], self.vandals[name]
 
     def _later(self, seconds: float, what: object) -> None:
-        asyncio.get_running_loop().call_later(seconds, what)  # type: ignore[arg-type]
+        asyncio.get_running_loop().call_later(seconds, what, context=self._context)  # type: ignore[arg-type]
 
     # Daemons that die of a write.
 
@@ -140,6 +145,7 @@ class Storms:
     def heal(self) -> None:
         """Every storm is over, and what it left behind is what people must live with."""
         self.is_over = True
+        self.checkers.disturbed(30.0)  # daemons that were told to stop do, and others take their place
         self.store.trouble = Trouble()
         for name in list(self.fleet.processes):
             self.fleet.thaw(name)

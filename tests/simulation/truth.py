@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from drivers.base import Refused
 from drivers.simulation.driver import SimulationDriver
-from drivers.simulation.thing import Thing
+from drivers.simulation.register import Change
+from drivers.simulation.thing import Thing, see
 from drivers.simulation.world import World
 from model.digest import digest
 from model.names import Owner, Ref
@@ -17,11 +18,17 @@ from model.units import Task
 from reconciler.needs import Desired
 from reconciler.render import desire, site_of
 
+from .catalogs import FIRST, Release, catalog_of
 from .rows import Row
 from .store import Store
 
 INSTALLATION = "simulated"
 _RETAINED = ("Sim.Environment", "Sim.Database", ".logs")
+
+
+def unit_of(ref: Ref) -> str:
+    """The unit of an object of ours."""
+    return ref.name.rpartition(".")[2]
 
 
 def site(before: Snapshot) -> Site | None:
@@ -38,7 +45,18 @@ class Truth:
             SimulationDriver(world=world, installation=INSTALLATION, cluster=name, name="truth")
             for name, world in worlds.items()
         )
+        self._release = FIRST
         self._rendered: dict[tuple[Owner, str], tuple[Snapshot, Desired]] = {}
+
+    @property
+    def release(self) -> Release:
+        """The release of which all daemons are now."""
+        return self._release
+
+    @release.setter
+    def release(self, release: Release) -> None:
+        self._release = release
+        self._rendered.clear()
 
     def rendered(self, snapshot: Snapshot) -> Desired:
         """What is desired; nothing for what cannot be carried out."""
@@ -49,7 +67,7 @@ class Truth:
         spec = snapshot.spec
         drivers = [one for one in self._drivers if spec is None or one.cluster == spec.cluster]
         try:
-            made = desire(snapshot, site(snapshot), drivers)
+            made = desire(snapshot, site(snapshot), drivers, catalog_of(self._release))
         except Refused:
             made = Desired()
         self._rendered[key] = (snapshot, made)
@@ -77,13 +95,13 @@ class Truth:
                     yield f"{task.key} is not achieved"
             elif snapshot.stage != "active" and not row.holds(wanted) and self._is_absent(wanted.ref):
                 continue  # what was never made is not made for a deletion
-            elif not self._is_young(wanted.ref, unless_changed_since):
+            elif not self.is_young(wanted.ref, unless_changed_since):
                 yield from self._difference(wanted, row)
 
     def is_as_wanted(self, wanted: Object, owner: Owner, *, since: float) -> bool:
         """Whether an object is there as it should be, and nobody touched it since. Never of a task."""
         row = self._store.tables.rows.get(owner)
-        if row is None or wanted.body.is_task or self._is_young(wanted.ref, since):
+        if row is None or wanted.body.is_task or self.is_young(wanted.ref, since):
             return False
         return not any(self._difference(wanted, row))
 
@@ -137,9 +155,25 @@ class Truth:
     def _is_absent(self, ref: Ref) -> bool:
         return self.world_of(ref).thing(ref) is None
 
-    def _is_young(self, ref: Ref, since: float) -> bool:
+    def runs_since(self, ref: Ref, since: float) -> bool:
+        """Whether something of a thing ran at every moment since then, as far as the world remembers."""
+        world = self.world_of(ref)
+        was = [one.before for one in world._register.since(since) if one.ref == ref]
+        now = world.clock()
+        return all(one is not None and see(one, now).running > 0 for one in [world.standing(ref), *was])
+
+    def last_whole(self, ref: Ref, since: float) -> Change | None:
+        """The last change of a place before which nothing, or something finished, stood there."""
+        changes = self.world_of(ref)._register.since(since)
+        return next((one for one in changes if one.ref == ref and _is_whole(one.before)), None)
+
+    def is_young(self, ref: Ref, since: float) -> bool:
         world = self.world_of(ref)
         return bool(world.version) and any(one.ref == ref for one in world._register.since(since))
+
+
+def _is_whole(thing: Thing | None) -> bool:
+    return thing is None or thing.digest is not None
 
 
 def _asks_the_same(one: Snapshot, other: Snapshot) -> bool:

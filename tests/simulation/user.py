@@ -7,6 +7,7 @@ correct themselves. Once all is healed they do what the messages tell them to do
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
@@ -16,6 +17,7 @@ from model.spec import ComponentSpec, PlainVariable, SecretVariable, Spec
 from model.status import Reason
 from reconciler.ledger import TAKEOVER_EPOCHS
 
+from .catalogs import EXECUTORS
 from .rows import Row
 from .store import LEASE, Store
 
@@ -24,6 +26,8 @@ PORTS = {("api-server", "http"): 0, ("scheduler", "health"): 1, ("scheduler", "l
 VERSIONS = ("3.3.2", "3.4.0", "3.5.1")
 IMPOSSIBLE = "6.6.6"
 """A version of which no driver can make anything."""
+OPERATORS = -1
+"""Where a step names a deployment: none in particular."""
 _TEN_DAYS = 864_000.0
 
 
@@ -36,6 +40,8 @@ class Step:
     verb: str
     number: float
 
+
+_BORN_WITH = (*EXECUTORS, "LocalExecutor", "LocalExecutor")
 
 _VERBS = {
     "scale": 6,
@@ -56,15 +62,24 @@ _VERBS = {
     "bad": 2,
     "correct": 1,
     "move": 1,
+    "executor": 4,
     "rollback": 2,
     "burst": 0.3,
 }
 
 
+_OF_ALL = ("release", "broken release", "defaults")
+"""What the operators of the installation do: it reaches every deployment."""
+_OF_ALL_SHARES = (0.1, 0.6)
+"""In how many lives: in short ones, and in those that last longer than the gate's warm-up twice."""
+_LONG_SECONDS, _FLEET_SHARE = 240.0, 0.25
+
+
 def script(random: Random, until: float) -> tuple[Step, ...]:
     """What people do until then."""
-    steps = []
-    for deployment in range(random.choice((1, 1, 1, 2, 2, 3))):
+    steps = _of_all(random, until)
+    sizes = (4, 5, 6) if steps and random.random() < _FLEET_SHARE else (1, 1, 1, 2, 2, 3)
+    for deployment in range(random.choice(sizes)):
         born = random.uniform(0, 30)
         steps.append(Step(at=born, deployment=deployment, verb="create", number=random.random()))
         for _ in range(random.choice((0, 1, 2, 3, 5, 8))):
@@ -72,6 +87,21 @@ def script(random: Random, until: float) -> tuple[Step, ...]:
             verb = random.choices(list(_VERBS), list(_VERBS.values()))[0]
             steps += _spread(verb, at, deployment, random)
     return tuple(sorted(steps))
+
+
+def _of_all(random: Random, until: float) -> list[Step]:
+    """Seldom: the installation is upgraded, or its defaults are changed."""
+    if random.random() >= _OF_ALL_SHARES[until > _LONG_SECONDS]:
+        return []
+    return [
+        Step(
+            at=random.uniform(until * 0.2, until * 0.8),
+            deployment=OPERATORS,
+            verb=random.choice(_OF_ALL),
+            number=random.random(),
+        )
+        for _ in range(random.choice((1, 1, 2)))
+    ]
 
 
 def _spread(verb: str, at: float, deployment: int, random: Random) -> list[Step]:
@@ -82,6 +112,9 @@ def _spread(verb: str, at: float, deployment: int, random: Random) -> list[Step]
         return [
             Step(at=at + pause * n, deployment=deployment, verb="scale", number=x) for n, x in enumerate(numbers)
         ]
+    if verb == "executor":
+        times = (at, at + random.choice((0.5, 10.0, 60.0, 200.0)))
+        return [Step(at=one, deployment=deployment, verb=verb, number=random.random()) for one in times]
     if verb == "burst":
         times = (at + n / 100 for n in range(random.choice((50, 200))))
         return [Step(at=one, deployment=deployment, verb="variable", number=random.random()) for one in times]
@@ -90,10 +123,11 @@ def _spread(verb: str, at: float, deployment: int, random: Random) -> list[Step]
 
 @dataclass(slots=True, kw_only=True)
 class People:
-    """Hands of people on the store. `clusters` are those that there are."""
+    """Hands of people on the store. `clusters` are those that there are; `install` takes a new release in use."""
 
     store: Store
     clusters: tuple[str, ...]
+    install: Callable[..., str] = lambda number, *, is_broken: ""
     owners: dict[int, Owner] = field(default_factory=dict)
     revisions: dict[Owner, list[Spec]] = field(default_factory=dict)
     ids: int = 0
@@ -104,11 +138,20 @@ class People:
         """Carry a step out; what was done, empty when it made no sense."""
         if step.verb == "create":
             return self._create(step)
+        if step.deployment == OPERATORS:
+            return self._operate(step)
         row = self._row(step.deployment)
         if row is None or row.spec is None:
             return ""
         done: str = getattr(self, f"_{step.verb}")(row, step.number)
         return done and f"{step.verb} {row.owner}: {done}"
+
+    def _operate(self, step: Step) -> str:
+        if step.verb == "defaults":
+            self.store.tables.defaults = f"defaults-{2 + int(step.number * 1000)}"
+            self.store.notify()
+            return self.store.tables.defaults
+        return self.install(step.number, is_broken=step.verb == "broken release")
 
     def _row(self, deployment: int) -> Row | None:
         owner = self.owners.get(deployment)
@@ -133,7 +176,7 @@ class People:
             release=f"w{step.deployment % 3}-d{step.deployment}-{self.ids}",
             cluster=self.clusters[int(step.number * len(self.clusters))],
             airflow_version=VERSIONS[0],
-            executor="LocalExecutor",
+            executor=_BORN_WITH[int(step.number * 97) % len(_BORN_WITH)],
             dags_folder="/dags",
             components={name: ComponentSpec() for name in COMPONENTS},
             variables={"GREETING": PlainVariable(value="hi")},
@@ -230,6 +273,10 @@ class People:
     def _move(self, row: Row, number: float) -> str:
         assert row.spec is not None
         return self._ask(row, replace(row.spec, cluster=self.clusters[int(number * len(self.clusters))]))
+
+    def _executor(self, row: Row, number: float) -> str:
+        assert row.spec is not None
+        return self._ask(row, replace(row.spec, executor=EXECUTORS[int(number * len(EXECUTORS))]))
 
     def _rollback(self, row: Row, number: float) -> str:
         earlier = self.revisions.get(row.owner, [])

@@ -1,0 +1,57 @@
+"""The invariant S2 of tasks: none begins beside what must be stopped for it, and none is cut off while it runs.
+
+Judged by the effects on the world; what must be stopped is what the rendered task says. What other hands changed a
+moment ago nobody could have seen: it is held against nobody.
+"""
+
+from __future__ import annotations
+
+from drivers.simulation.thing import see
+from drivers.simulation.world import Write
+from model.names import Ref
+from model.spec import Snapshot
+from model.units import Task
+
+from .checkers import Checkers, Observer
+from .truth import Truth, unit_of
+
+_PASS_SECONDS = 90.0
+"""A look may be so old when the last write of its pass is made."""
+
+
+class Tasks(Observer):
+    """Watches what is done to tasks."""
+
+    def __init__(self, checkers: Checkers, truth: Truth) -> None:
+        self._checkers = checkers
+        self._truth = truth
+
+    def wrote(self, write: Write) -> None:
+        """An effect on a task."""
+        _, snapshot = self._checkers.action_of(write)
+        task = self._task(write.ref, snapshot)
+        if task is not None and write.verb in ("create", "replace"):
+            self._check_alone(write.ref, task, snapshot)
+        if write.verb in ("replace", "delete"):
+            self._check_ended(write)
+
+    def _task(self, ref: Ref, snapshot: Snapshot) -> Task | None:
+        units = self._truth.rendered(snapshot).units
+        return next((one for one in units if isinstance(one, Task) and one.name == unit_of(ref)), None)
+
+    def _check_alone(self, ref: Ref, task: Task, snapshot: Snapshot) -> None:
+        self._checkers.counts["tasks begun"] += 1
+        stopped = {need.unit for need in task.needs if need.state == "stopped"}
+        for wanted in self._truth.desired(snapshot):
+            if wanted.unit in stopped and self._runs_steadily(wanted.ref):
+                self._checkers.violated("S2", f"{ref} begins, and {wanted.ref} runs beside it")
+
+    def _runs_steadily(self, ref: Ref) -> bool:
+        return self._truth.runs_since(ref, self._checkers.now - _PASS_SECONDS)
+
+    def _check_ended(self, write: Write) -> None:
+        """What ran, whole, until just now."""
+        change = self._truth.last_whole(write.ref, since=self._checkers.now - _PASS_SECONDS)
+        before = change.before if change is not None else None
+        if before is not None and before.life == "task" and see(before, change.at).running:
+            self._checkers.violated("S2", f"{write.ref} is cut off while it runs ({write.verb})")
