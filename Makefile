@@ -8,7 +8,7 @@ TOOLS := .venv-tools
 # without it every start of a command costs a second more.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PROJECT UV_PYTHON
 
-.PHONY: help up down test test-image simulate mutants check format bench lock clean
+.PHONY: help up down test test-image simulate mutants wrong-statements docs check format bench lock clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ simulate: $(VENV)/.made ## Simulated lives of the whole daemon: SEEDS=2000 new o
 
 mutants: $(VENV)/.made ## Known controller bugs, put into the engine one by one: the simulation must catch each. ONLY=name runs one.
 	$(RUN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+wrong-statements: $(VENV)/.made ## Wrong statements in psql, with the answers that a real server gives. ONLY=words runs those.
+	$(RUN)/python -m tests.sql $(if $(ONLY),"$(ONLY)")
+
+docs: $(VENV)/.made ## Write the generated table of docs/administrators.md anew.
+	$(RUN)/python -m api.statements
 
 check: $(VENV)/.made ## The gate: format, lint, types, import contracts.
 	$(RUN)/ruff format --check .

@@ -155,4 +155,7 @@ class Problem(Document):
     detail: str
     pointer: str | None = Field(default=None, description="JSON pointer into the document that was sent.")
     hint: str | None = Field(default=None, description="What to do next.")
+    rule: str | None = Field(
+        default=None, description="The store's rule that says no: `CONSTRAINT` of the same error in psql."
+    )
     request_id: str | None = None

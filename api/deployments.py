@@ -6,9 +6,8 @@ from aiohttp import web
 
 from api.changing import again_on_conflict, edit_deployment
 from api.context import CONTEXT
-from api.documents import Deployment
+from api.documents import Deployment, Rollback
 from api.merge import merge
-from api.problems import Problem
 from api.requests import ACTOR, checked, conditions, document_of, name_in_path
 from api.responses import answered
 from api.routes import Answer, Route
@@ -77,6 +76,15 @@ async def delete(request: web.Request) -> web.Response:
     return answered(found, status=202, generation=found["generation"])
 
 
+async def roll_back(request: web.Request) -> web.Response:
+    """Make an earlier revision the newest generation; secrets go back to the versions they had."""
+    asked = checked(Rollback, await document_of(request))
+    found = await request.app[CONTEXT].desired.roll_back(
+        *path_of(request), asked["revision"], actor=request[ACTOR]
+    )
+    return answered(found, generation=found["generation"])
+
+
 def path_of(request: web.Request) -> tuple[str, str]:
     """The workspace and the name of the deployment that a request is about."""
     return name_in_path(request, "workspace"), name_in_path(request, "deployment")
@@ -97,16 +105,9 @@ async def _current(desired: Desired, path: tuple[str, str], document: Document) 
 
 
 def _sound(document: Document, path: tuple[str, str]) -> Document:
-    """The document, when it is at its own path and its parts fit together. Raises Problem 422."""
+    """The document, when it is at its own path. Raises Problem 422."""
     check_same(document, "workspace", path[0])
     check_same(document, "name", path[1])
-    if document.get("paused_until") is not None and not document.get("pause_reason"):
-        raise Problem(
-            status=422,
-            detail="A pause has a reason.",
-            pointer="/pause_reason",
-            hint="Say why nothing may change until then: the next person wants to know.",
-        )
     return document
 
 
@@ -146,5 +147,13 @@ ROUTES = (
         summary="Ask for a deployment's deletion",
         is_conditional=True,
         answers=(_DELETING,),
+    ),
+    Route(
+        method="PUT",
+        path=DEPLOYMENT + "/rollback",
+        handler=roll_back,
+        summary="Make an earlier revision the newest generation",
+        body=Rollback,
+        answers=(_DEPLOYMENT,),
     ),
 )

@@ -1,20 +1,26 @@
 """The documents that people write: workspaces and deployments, with their components and variables.
 
-Strict: an unknown member or a wrong type is an error, never a guess. What depends on catalogues (versions,
-settings, replicas of a component) is judged by the store alone, with the same sentences as in psql. Members that
-Armillary gives (`readOnly`) may be sent back as they were read.
+Strict: an unknown member or a wrong type is an error, never a guess. What values may be is judged by the store
+alone, with the same sentences as in psql; the bounds here only describe it. Members that Armillary gives
+(`readOnly`) may be sent back as they were read.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 READ_ONLY: dict[str, Any] = {"readOnly": True}
 
-Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")]
-VariableKey = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
+
+def told(**schema: Any) -> dict[str, Any]:
+    """Bounds that the OpenAPI document tells of, and the store judges."""
+    return dict(schema)
+
+
+Name = Annotated[str, Field(json_schema_extra=told(pattern=r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$"))]
+VariableKey = Annotated[str, Field(json_schema_extra=told(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$"))]
 
 
 class Document(BaseModel):
@@ -33,7 +39,7 @@ class Workspace(Document):
     model_config = _like({"name": "demo", "description": "The first look at Armillary."})
 
     name: Name | None = Field(default=None, description="Lowercase letters, digits and dashes; as in the path.")
-    description: str = Field(default="", max_length=1000, description="For people.")
+    description: str = Field(default="", description="For people.", json_schema_extra=told(maxLength=1000))
     generation: int | None = Field(
         default=None, description="Grows with every change.", json_schema_extra=READ_ONLY
     )
@@ -48,16 +54,24 @@ class Component(Document):
     model_config = _like({"replicas": 1, "grace_seconds": 20, "settings": {"parallelism": 32}})
 
     replicas: int = Field(
-        default=1, ge=0, le=1000, description="How many run; 0 stops it. The most depends on the component."
+        default=1,
+        description="How many run; 0 stops it. The most depends on the component.",
+        json_schema_extra=told(minimum=0, maximum=1000),
     )
     cpu_millicores: int | None = Field(
-        default=None, ge=10, le=256000, description="Thousandths of a core; advisory on a local cluster."
+        default=None,
+        description="Thousandths of a core; advisory on a local cluster.",
+        json_schema_extra=told(minimum=10, maximum=256000),
     )
     memory_mib: int | None = Field(
-        default=None, ge=64, le=4194304, description="MiB; advisory on a local cluster."
+        default=None,
+        description="MiB; advisory on a local cluster.",
+        json_schema_extra=told(minimum=64, maximum=4194304),
     )
     grace_seconds: int = Field(
-        default=20, ge=0, le=36000, description="How long it may take to stop before it is killed."
+        default=20,
+        description="How long it may take to stop before it is killed.",
+        json_schema_extra=told(minimum=0, maximum=36000),
     )
     settings: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Keys and bounds are in the view armillary.settings."
@@ -71,8 +85,8 @@ class Variable(Document):
 
     value: str | None = Field(
         default=None,
-        max_length=131072,
         description="Its value. Of a secret it is never answered; left out, the sealed value stays.",
+        json_schema_extra=told(maxLength=131072),
     )
     secret: bool = Field(default=False, description="True: the value is sealed.")
     version: int | None = Field(
@@ -109,16 +123,21 @@ class Deployment(Document):
     airflow_version: str = Field(description="The Airflow that runs; changing it migrates its database.")
     executor: str = Field(default="LocalExecutor", description="How Airflow runs tasks.")
     dags_folder: str = Field(
-        pattern=r"^/[^\n\r]*$", max_length=4000, description="Absolute path of the DAG files. Never written to."
+        description="Absolute path of the DAG files. Never written to.",
+        json_schema_extra=told(pattern=r"^/[^\n\r]*$", maxLength=4000),
     )
     hibernated: bool = Field(default=False, description="True: nothing runs, everything is kept.")
-    drift_policy: Literal["repair", "report"] = Field(
-        default="repair", description="What becomes of changes made behind Armillary's back."
+    drift_policy: str = Field(
+        default="repair",
+        description="What becomes of changes made behind Armillary's back.",
+        json_schema_extra=told(enum=["repair", "report"]),
     )
     paused_until: AwareDatetime | None = Field(
         default=None, description="Until then nothing is changed. A pause always expires, and has a reason."
     )
-    pause_reason: str = Field(default="", max_length=1000, description="Why, for the next person.")
+    pause_reason: str = Field(
+        default="", description="Why, for the next person.", json_schema_extra=told(maxLength=1000)
+    )
     restarted_at: AwareDatetime | None = Field(
         default=None, description="Every process is restarted when this changes."
     )
@@ -143,3 +162,11 @@ class Deployment(Document):
     created_at: AwareDatetime | None = Field(
         default=None, description="When it was made.", json_schema_extra=READ_ONLY
     )
+
+
+class Rollback(Document):
+    """Which earlier revision is to be the newest again."""
+
+    model_config = _like({"revision": 7})
+
+    revision: int = Field(description="Its number, as in `revisions`.", json_schema_extra=told(minimum=1))

@@ -47,12 +47,16 @@ _TITLES: Mapping[int, tuple[str, str]] = {
 
 @dataclass(eq=False, kw_only=True)  # not frozen: Python itself sets an exception's traceback
 class Problem(Exception):
-    """An answer that is a problem. `pointer` is the JSON pointer of a member of the document sent."""
+    """An answer that is a problem. `pointer` is the JSON pointer of a member of the document sent.
+
+    `rule` is the name of the store's rule that says no, the same as in psql.
+    """
 
     status: int
     detail: str
     pointer: str | None = None
     hint: str = ""
+    rule: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def document(self, request_id: str = "") -> dict[str, Any]:
@@ -68,6 +72,8 @@ class Problem(Exception):
             said["pointer"] = self.pointer
         if self.hint:
             said["hint"] = self.hint
+        if self.rule:
+            said["rule"] = self.rule
         return said | ({"request_id": request_id} if request_id else {})
 
     def response(self, request_id: str = "") -> web.Response:
@@ -84,14 +90,16 @@ def of_state(error: StateError, *, is_conditional: bool = False) -> Problem:
     """The problem that an error of the store is. `is_conditional`: the request said If-Match or If-None-Match."""
     match error:
         case NotFound():
-            return Problem(status=404, detail=str(error), hint=error.hint)
+            return Problem(status=404, detail=str(error), hint=error.hint, rule=error.rule)
         case GenerationConflict():
-            return Problem(status=412 if is_conditional else 409, detail=str(error), hint=error.hint)
+            status = 412 if is_conditional else 409
+            return Problem(status=status, detail=str(error), hint=error.hint, rule=error.rule)
         case InvalidSpec():
             detail = " ".join(one for one in (str(error), error.detail) if one)
-            return Problem(status=422, detail=detail, pointer=error.pointer, hint=error.hint)
+            return Problem(status=422, detail=detail, pointer=error.pointer, hint=error.hint, rule=error.rule)
         case Refused():
-            return Problem(status=409, detail=" ".join(filter(None, (str(error), error.detail))), hint=error.hint)
+            detail = " ".join(filter(None, (str(error), error.detail)))
+            return Problem(status=409, detail=detail, hint=error.hint, rule=error.rule)
         case SecretMissing():
             return Problem(status=409, detail=str(error))
         case Unreachable():

@@ -16,9 +16,14 @@ from pathlib import Path
 from benchmarks.adoption import adoption
 from benchmarks.first_light import first_light
 from benchmarks.floor import floor
+from benchmarks.sql import sql
 
 RESULTS = Path(__file__).parent / "results"
-BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {"first_light": first_light, "adoption": adoption}
+BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
+    "first_light": first_light,
+    "adoption": adoption,
+    "sql": sql,
+}
 
 
 def main() -> int:

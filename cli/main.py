@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cli import changing, logs, reading, running, tokens
+from cli import backup, changing, logs, reading, running, secrets, takeover, tokens
 from cli.errors import EXIT_CODES_TEXT, CommandError, ExitCode
 from cli.interruption import Interrupted
 from cli.output import console, report
@@ -34,11 +34,12 @@ for panel, commands in {
     _START: (running.up, running.down, running.serve),
     _LOOK: (reading.status, reading.get, reading.describe, reading.why, logs.logs),
     _CHANGE: (changing.apply, changing.delete, changing.undelete),
-    _ADMINISTER: (running.migrate, running.psql),
+    _ADMINISTER: (running.migrate, running.psql, backup.backup, backup.restore, takeover.takeover),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(tokens.app, name="token", rich_help_panel=_ADMINISTER)
+app.add_typer(secrets.app, name="secret", rich_help_panel=_ADMINISTER)
 
 
 def _show_version(asked: bool) -> None:

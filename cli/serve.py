@@ -44,6 +44,7 @@ from state.desired import Desired
 from state.errors import StateError
 from state.keyring import Keyring
 from state.leases import Leases
+from state.revisions import require_current
 from state.secrets import Secrets
 from state.signals import signals
 from state.store import Store
@@ -87,6 +88,7 @@ def _settings(home: Path, flags: Mapping[str, Any]) -> Settings:
 async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -> None:
     home = Home(settings.home)
     url = settings.database or store.url_of(home)
+    await require_current(url)
     database = await stack.enter_async_context(_database(url))
     keyring = Keyring.load_or_create(home.keyring)
     secrets = Secrets(database, keyring)

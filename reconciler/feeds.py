@@ -99,6 +99,7 @@ class Feeds:
     async def _resync(self) -> None:
         while True:
             self._resync_wanted.clear()
+            await self._tend()
             try:
                 self._enqueue(await self._parts.index.owners(), Priority.RESYNC)
             except self._parts.store_errors as error:
@@ -106,6 +107,12 @@ class Feeds:
                 await asyncio.sleep(_PAUSE_AFTER_ERROR_SECONDS)
                 self.want_resync()
             await self._resync_wanted.wait()
+
+    async def _tend(self) -> None:
+        try:
+            await self._parts.index.tend()
+        except self._parts.store_errors as error:
+            log.warning("store not tended", why=str(error))
 
     async def _orphans(self) -> None:
         """Owners of whom things exist in the world and whose row is gone, or says that they are elsewhere."""

@@ -29,6 +29,9 @@ class Index(Protocol):
     async def knows(self, moment: Moment) -> bool:
         """Whether that change is part of this database's history."""
 
+    async def tend(self) -> None:
+        """Once a minute: keep history, and count what was changed behind the store's triggers."""
+
 
 class Seals(Protocol):
     """Seals what administrators wrote as plain SQL."""

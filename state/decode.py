@@ -71,6 +71,8 @@ class _Snapshot(msgspec.Struct):
     stage_ends_at: datetime | None
     paused_until: datetime | None
     pause_reason: str | None
+    held: str | None
+    defaults: str | None
     secrets: dict[str, int]
     ports: list[tuple[str, str, int]]
     milestones: frozenset[Milestone]
@@ -101,6 +103,8 @@ def snapshot(owner: Owner, document: str) -> Snapshot:
         stage_ends_at=wire.stage_ends_at,
         paused_until=wire.paused_until,
         pause_reason=wire.pause_reason or "",
+        held=wire.held or "",
+        defaults=wire.defaults or "",
         secrets=wire.secrets,
         ports={(unit, port): number for unit, port, number in wire.ports},
         milestones=wire.milestones,

@@ -141,6 +141,13 @@ class Desired:
             expected=expected_generation,
         )
 
+    async def roll_back(self, workspace: str, name: str, revision: int, *, actor: str) -> Document:
+        """Make an earlier revision the newest generation. Raises NotFound, InvalidSpec, Refused."""
+        parameters = {"path": f"{workspace}/{name}", "revision": revision}
+        # two statements: a function that only reads sees what was there when its statement began
+        await self._act("SELECT armillary.rollback(%(path)s, %(revision)s)", actor, **parameters)
+        return await self.get_deployment(workspace, name)
+
     async def owner(self, workspace: str, name: str) -> Owner:
         """Whom a deployment's units belong to. Raises NotFound."""
         identifier = await self.database.read_value(
@@ -211,10 +218,13 @@ class Desired:
         return document
 
     async def _write(self, statement: LiteralString, actor: str, **parameters: Any) -> Document:
-        async def work(connection: Connection) -> Document:
+        return dict(await self._act(statement, actor, **parameters))
+
+    async def _act(self, statement: LiteralString, actor: str, **parameters: Any) -> Any:
+        async def work(connection: Connection) -> Any:
             await connection.execute("SELECT set_config('armillary.actor', %s, true)", (actor,))
-            ((document,),) = await (await connection.execute(statement, parameters)).fetchall()
-            return dict(document)
+            ((answer,),) = await (await connection.execute(statement, parameters)).fetchall()
+            return answer
 
         return await self.database.write(work)
 

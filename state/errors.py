@@ -1,8 +1,8 @@
 """Errors of the state store, one class a reaction, and their translation from PostgreSQL's.
 
-SQL raises with a code of our own class (`AR…`), a sentence, a hint, and the JSON pointer of the field in COLUMN;
-constraints are named so that their names are sentences. A driver error's details are never passed on: they may
-quote values.
+SQL raises with a code of our own class (`AR…`), a sentence, a hint, the JSON pointer of the field in COLUMN and
+the rule that says no in CONSTRAINT, whose name is a sentence. A driver error's details are never passed on: they
+may quote values.
 """
 
 from __future__ import annotations
@@ -17,36 +17,42 @@ class StateError(Exception):
 class NotFound(StateError):
     """What was named does not exist."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", rule: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.rule = rule
 
 
 class GenerationConflict(StateError):
     """Somebody changed it since it was read, or it exists where it must not."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", rule: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.rule = rule
 
 
 class InvalidSpec(StateError):
     """What is asked for cannot be. `pointer` is the JSON pointer of the field, empty for the whole."""
 
-    def __init__(self, message: str, *, pointer: str = "", detail: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, pointer: str = "", detail: str = "", hint: str = "", rule: str = ""
+    ) -> None:
         super().__init__(message)
         self.pointer = pointer
         self.detail = detail
         self.hint = hint
+        self.rule = rule
 
 
 class Refused(StateError):
     """A guard said no. The hint says what to do, often as the exact statement."""
 
-    def __init__(self, message: str, *, detail: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, detail: str = "", hint: str = "", rule: str = "") -> None:
         super().__init__(message)
         self.detail = detail
         self.hint = hint
+        self.rule = rule
 
 
 class Unreachable(StateError):
@@ -120,18 +126,18 @@ def _postgresql_s(error: psycopg.Error, state: str) -> StateError:
 
 
 def _ours(error: psycopg.Error, state: str) -> StateError:
-    hint = error.diag.message_hint or ""
+    hint, rule = error.diag.message_hint or "", error.diag.constraint_name or ""
     match state:
         case "AR001":
-            return NotFound(_sentence(error), hint=hint)
+            return NotFound(_sentence(error), hint=hint, rule=rule)
         case "AR002":
-            return GenerationConflict(_sentence(error), hint=hint)
+            return GenerationConflict(_sentence(error), hint=hint, rule=rule)
         case "AR003":
-            return InvalidSpec(_sentence(error), pointer=error.diag.column_name or "", hint=hint)
+            return InvalidSpec(_sentence(error), pointer=error.diag.column_name or "", hint=hint, rule=rule)
         case "AR005":
             return Fenced(_sentence(error))
         case _:
-            return Refused(_sentence(error), hint=hint)
+            return Refused(_sentence(error), hint=hint, rule=rule)
 
 
 def _violated(error: psycopg.Error) -> str:

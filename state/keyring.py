@@ -1,22 +1,26 @@
 """The key ring: seals and opens secret values with AES-GCM, several keys, one of them current.
 
 A sealed value is bound to its owner, name, version and key, so that a ciphertext moved to another row does not
-open. The file is the only copy of the keys: a backup of the database without it cannot be read.
+open. The file is the only copy of the keys: a backup of the database without it cannot be read. It is read again
+whenever it was changed, so that a running daemon needs no restart to know a new key.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -24,6 +28,11 @@ from state.errors import SecretMissing
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+
+_log = structlog.get_logger(__name__)
+
+Seen = tuple[int, int, int]
+"""What tells one content of the file from another: inode, time of change, size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,7 @@ class Keyring:
     current: str
     _keys: dict[str, bytes] = field(repr=False)
     path: Path | None = None
+    _seen: Seen | None = None
 
     @classmethod
     def in_memory(cls) -> Keyring:
@@ -58,6 +68,7 @@ class Keyring:
 
     @classmethod
     def _load(cls, path: Path) -> Keyring:
+        seen = _seen(path)  # before it is read: whoever changes it in between is noticed next time
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretMissing(
@@ -71,7 +82,7 @@ class Keyring:
                 f"{path} is not a key ring ({type(error).__name__}); restore it from a backup: without it no "
                 f"stored secret can be read"
             ) from None
-        return cls(current, keys, path)
+        return cls(current, keys, path, seen)
 
     @property
     def key_ids(self) -> frozenset[str]:
@@ -80,36 +91,102 @@ class Keyring:
 
     def seal(self, owner: str, name: str, version: int, value: str) -> Sealed:
         """Seal a value with the current key."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        bound = _bound(owner, name, version, self.current)
-        sealed = AESGCM(self._keys[self.current]).encrypt(nonce, value.encode(), bound)
-        return Sealed(key_id=self.current, ciphertext=nonce + sealed)
+        self.refresh()
+        return self._seal(_bound(owner, name, version, self.current), value)
+
+    def seal_apart(self, owner: str, name: str, value: str) -> Sealed:
+        """Seal a value that is given a version later: bound to owner and name only, and opened by `open_apart`."""
+        self.refresh()
+        return self._seal(_bound(owner, name, None, self.current), value)
 
     def open(self, owner: str, name: str, version: int, sealed: Sealed) -> str:
         """The value that was sealed for exactly that place. Raises SecretMissing, which says what to do."""
-        key = self._keys.get(sealed.key_id)
-        if key is None:
+        if not self.holds(sealed.key_id):
             raise SecretMissing(
                 f"the secret {name!r} of {owner} is sealed with key {sealed.key_id!r}, which {self._place} does "
                 f"not hold; restore the key ring that belongs to this database from a backup"
             )
-        nonce, ciphertext = sealed.ciphertext[:_NONCE_BYTES], sealed.ciphertext[_NONCE_BYTES:]
         try:
-            return AESGCM(key).decrypt(nonce, ciphertext, _bound(owner, name, version, sealed.key_id)).decode()
+            return self._open(_bound(owner, name, version, sealed.key_id), sealed)
         except (InvalidTag, ValueError):
             raise SecretMissing(
                 f"version {version} of the secret {name!r} of {owner} does not open with key {sealed.key_id!r}: "
                 f"the row was changed or moved; restore it from a backup, or set the secret anew"
             ) from None
 
+    def open_apart(self, owner: str, name: str, sealed: Sealed) -> str:
+        """The value that `seal_apart` sealed for that owner and name. Raises SecretMissing."""
+        if not self.holds(sealed.key_id):
+            raise SecretMissing(f"{self._place} does not hold the key {sealed.key_id!r}; seal the value anew")
+        try:
+            return self._open(_bound(owner, name, None, sealed.key_id), sealed)
+        except (InvalidTag, ValueError):
+            raise SecretMissing("it was changed, or sealed for another place; seal the value anew") from None
+
+    def holds(self, key_id: str) -> bool:
+        """True when the ring holds that key, or its file does by now."""
+        if key_id not in self._keys:
+            self.refresh()
+        return key_id in self._keys
+
+    def refresh(self) -> None:
+        """Read the file again if it was changed. One that cannot be read is told and not taken."""
+        if self.path is None or _seen(self.path) == self._seen:
+            return
+        try:
+            fresh = self._load(self.path)
+        except (SecretMissing, OSError) as error:
+            _log.warning("key ring not read again", path=str(self.path), why=str(error))
+            return
+        self.current, self._keys, self._seen = fresh.current, fresh._keys, fresh._seen  # noqa: SLF001 - one of us
+
     def rotate(self) -> str:
-        """Add a new key, make it the current one, write the file; the id of the new key."""
+        """Add a new key, make it the current one, write the file; the id of the new key.
+
+        Whoever has the file open in a running daemon takes the new ring at the next value.
+        """
         key_id, key = _new_key()
-        keys = {**self._keys, key_id: key}
-        if self.path is not None:
-            _replace(self.path, _encode(key_id, keys))
-        self._keys, self.current = keys, key_id
+        with self._changing():
+            self._put(key_id, {**self._keys, key_id: key})
         return key_id
+
+    def forget(self, key_ids: Collection[str]) -> frozenset[str]:
+        """Take keys out of the ring and its file, never the current one; those that were taken out."""
+        with self._changing():
+            gone = frozenset(self._keys.keys() & set(key_ids) - {self.current})
+            if gone:
+                self._put(self.current, {one: key for one, key in self._keys.items() if one not in gone})
+        return gone
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Be the only one who changes the file, from its newest content on. A lost key is lost for ever."""
+        if self.path is None:
+            yield
+            return
+        descriptor = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fresh = self._load(self.path)
+            self.current, self._keys = fresh.current, fresh._keys  # noqa: SLF001 - one of us
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _put(self, current: str, keys: dict[str, bytes]) -> None:
+        if self.path is not None:
+            _replace(self.path, _encode(current, keys))
+            self._seen = _seen(self.path)
+        self._keys, self.current = keys, current
+
+    def _seal(self, bound: bytes, value: str) -> Sealed:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = AESGCM(self._keys[self.current]).encrypt(nonce, value.encode(), bound)
+        return Sealed(key_id=self.current, ciphertext=nonce + sealed)
+
+    def _open(self, bound: bytes, sealed: Sealed) -> str:
+        nonce, ciphertext = sealed.ciphertext[:_NONCE_BYTES], sealed.ciphertext[_NONCE_BYTES:]
+        return AESGCM(self._keys[sealed.key_id]).decrypt(nonce, ciphertext, bound).decode()
 
     @property
     def _place(self) -> str:
@@ -121,7 +198,15 @@ def _new_key() -> tuple[str, bytes]:
     return f"k-{secrets.token_hex(4)}", secrets.token_bytes(_KEY_BYTES)
 
 
-def _bound(owner: str, name: str, version: int, key_id: str) -> bytes:
+def _seen(path: Path) -> Seen | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _bound(owner: str, name: str, version: int | None, key_id: str) -> bytes:
     return json.dumps([owner, name, version, key_id]).encode()
 
 

@@ -1,25 +1,31 @@
 """Secrets in the store: minted once, sealed before they are stored, opened only where a driver encodes a write.
 
 Generated values are never generated again: a pass that finds one missing and one that finds it there do the same.
-Values written in plain SQL wait in an inbox that never reaches the write-ahead log, until they are sealed here.
+Values written in plain SQL wait in an inbox that never reaches the write-ahead log, until they are sealed here;
+then the inbox gets a new file, because what is deleted stays in the old one.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from secrets import randbelow
 
 from model.names import Owner, SecretRef
+from state import sealed_text
 from state.database import Database
 from state.errors import SecretMissing
 from state.keyring import Keyring, Sealed
 from state.pool import Connection
 
 _CACHE_SIZE = 256  # values in memory at most; a version never changes, so none is ever stale
-_INBOX_BATCH = 100
+_INBOX_BATCH = 20  # of values of 128 KiB: what the server sorts of them stays in its memory, and out of its files
+_BATCHES_MAX = 20  # at once; the others at the next look
 
-_IS_WAITING = "SELECT EXISTS (SELECT FROM core.secret_inbox)"
+_IS_WAITING = "SELECT EXISTS (SELECT FROM core.secret_inbox), pg_relation_size('core.secret_inbox') > 0"
+_SCRUB = "SELECT core.scrub_inbox()"
+_REFUSE = "SELECT core.refuse_sealed(%(id)s, %(why)s)"
 _TAKE = """\
 SELECT t.id, t.owner, t.name, t.version, t.value, s.version, s.key_id, s.ciphertext,
        (SELECT count(*) FROM core.secret_inbox e
@@ -87,6 +93,15 @@ class _Batch:
             return None  # a version that nobody can open is replaced by one that can be
 
 
+def _first_version() -> int:
+    """The version that a generated secret begins with: its thousands are drawn by lot.
+
+    What is generated anew where a backup has lost it must not come again under a version that the world knows: no
+    object would differ, and nobody would be told the new value.
+    """
+    return 1 + 1000 * randbelow(1_000_000)
+
+
 class Secrets:
     """The sealed values in the store, through a key ring."""
 
@@ -122,29 +137,48 @@ class Secrets:
         return value
 
     async def seal_inbox(self) -> frozenset[Owner]:
-        """Seal what was written in plain SQL, at most a batch of it; the owners whose secrets changed.
+        """Seal what was written in plain SQL, some hundred values at most; the owners whose secrets changed.
 
         A value that is the newest one already makes no new version, so that writing the same again restarts
-        nothing. Two daemons may seal at once: each takes other rows.
+        nothing. Two daemons may seal at once: each takes other rows. Sealed text that does not open is dropped,
+        and told as an event.
         """
-
-        async def work(connection: Connection) -> frozenset[Owner]:
-            taken = await connection.execute(_TAKE, {"most": _INBOX_BATCH})
-            batch = _Batch(self._keyring)
-            changed: set[Owner] = set()
-            for row in await taken.fetchall():
-                waiting = _Waiting(*row)
-                if (version := batch.version_that_holds(waiting)) is not None:
-                    await self._keep(connection, waiting, version)
-                else:
-                    await self._seal(connection, waiting)
-                    changed.add(Owner.parse(waiting.owner))
-            return frozenset(changed)
-
         # nearly always empty: seeing that costs one question, taking nothing costs a transaction
-        if not await self._database.read_value(_IS_WAITING):
-            return frozenset()
-        return await self._database.write(work)
+        ((is_waiting, is_stained),) = await self._database.read(_IS_WAITING)
+        changed: set[Owner] = set()
+        for _ in range(_BATCHES_MAX if is_waiting else 0):
+            taken, of_batch = await self._database.write(self._seal_batch)
+            changed |= of_batch
+            if taken < _INBOX_BATCH:
+                break
+        if is_waiting or is_stained:
+            await self._database.write_value(_SCRUB)
+        return frozenset(changed)
+
+    async def _seal_batch(self, connection: Connection) -> tuple[int, set[Owner]]:
+        """Seal what waits longest: how many values, and the owners whose secrets changed."""
+        rows = await (await connection.execute(_TAKE, {"most": _INBOX_BATCH})).fetchall()
+        batch = _Batch(self._keyring)
+        changed: set[Owner] = set()
+        for row in rows:
+            try:
+                waiting = self._unsealed(_Waiting(*row))
+            except SecretMissing as error:
+                await connection.execute(_REFUSE, {"id": row[0], "why": str(error)})
+                continue
+            if (version := batch.version_that_holds(waiting)) is not None:
+                await self._keep(connection, waiting, version)
+            else:
+                await self._seal(connection, waiting)
+                changed.add(Owner.parse(waiting.owner))
+        return len(rows), changed
+
+    def _unsealed(self, waiting: _Waiting) -> _Waiting:
+        """The row with its plain value. Raises SecretMissing for sealed text that does not open."""
+        if not sealed_text.is_sealed(waiting.value):
+            return waiting
+        value = sealed_text.read(self._keyring, waiting.owner, waiting.name, waiting.value)
+        return replace(waiting, value=value)
 
     async def _seal(self, connection: Connection, waiting: _Waiting) -> None:
         sealed = self._keyring.seal(waiting.owner, waiting.name, waiting.version, waiting.value)
@@ -160,10 +194,17 @@ class Secrets:
         await connection.execute("SELECT set_config('armillary.sealing', '', true)")
 
     async def _mint_one(self, connection: Connection, owner: str, name: str, value: str) -> int:
-        sealed = self._keyring.seal(owner, name, 1, value)
+        first = _first_version()
+        sealed = self._keyring.seal(owner, name, first, value)
         cursor = await connection.execute(
-            "SELECT core.mint(%(owner)s, %(name)s, %(key_id)s, %(ciphertext)s)",
-            {"owner": owner, "name": name, "key_id": sealed.key_id, "ciphertext": sealed.ciphertext},
+            "SELECT core.mint(%(owner)s, %(name)s, %(key_id)s, %(ciphertext)s, %(first)s)",
+            {
+                "owner": owner,
+                "name": name,
+                "key_id": sealed.key_id,
+                "ciphertext": sealed.ciphertext,
+                "first": first,
+            },
         )
         ((version,),) = await cursor.fetchall()
         return int(version)

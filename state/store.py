@@ -84,6 +84,10 @@ class Store:
         asked = {"number": moment.number, "token": moment.token}
         return bool(await self._database.read_value("SELECT core.knows(%(number)s, %(token)s)", asked))
 
+    async def tend(self) -> None:
+        """Keep history by months, and count what was changed behind the triggers. For once a minute."""
+        await self._database.write_value("SELECT core.tend()")
+
     async def close(self) -> None:
         """Write the records that still wait. The database stays open: it is not the store's."""
         await self._recorder.close()

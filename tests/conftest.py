@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from state.embedded import Embedded, prepare
+from state.embedded_files import configure
+from state.unprivileged import unprivileged
 
 # pytest-asyncio asks for the current loop before each test; asked the first time, asyncio would make one that
 # nobody closes, and an unclosed loop is a warning, thus an error
@@ -101,7 +104,7 @@ def _wait_ready(server: Embedded, process: subprocess.Popen[bytes], log: Path) -
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            psycopg.connect(server.url, connect_timeout=2).close()
+            psycopg.connect(server.url_of("postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the test server did not start:\n{log.read_text(errors='replace')}")
@@ -121,10 +124,37 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_server(scratch: Path) -> Iterator[Embedded]:
-    """A running embedded server, without durability."""
-    server = prepare(scratch / "home")
+    """A running server, without durability: the embedded one, or of the binaries that the environment names."""
+    given = os.environ.get("ARMILLARY_TEST_POSTGRES")
+    server = _of_binaries(Path(given), scratch / "given") if given else prepare(scratch / "home")
     with _running(server, scratch / "postgres.log"):
         yield server
+
+
+def _of_binaries(binaries: Path, folder: Path) -> Embedded:
+    """A server like the embedded one, of another release of PostgreSQL."""
+    user, password = unprivileged(), "test"
+    folder.mkdir()
+    (folder / "password").write_text(password)
+    for one in (folder, folder / "password"):
+        user.own(one)
+    command = (str(binaries / "initdb"), "-D", str(folder / "data"), f"--pwfile={folder / 'password'}")
+    usual = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres")
+    done = user.run((*command, *usual), cwd=folder, env={"LC_ALL": "C.UTF-8"}, given="", timeout=180.0)
+    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    configure(folder / "data", port=port, socket=folder, user=user)
+    return Embedded(
+        folder=folder,
+        data=folder / "data",
+        socket=folder,
+        port=port,
+        binaries=binaries,
+        user=(user.uid, user.gid) if user.drop else None,
+        password=password,
+    )
 
 
 @pytest.fixture(scope="session")

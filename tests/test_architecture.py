@@ -63,7 +63,7 @@ IMPURE_METHODS = {
     "unlink",
 }
 
-STARTED_AS_SCRIPTS = {"cli.main", "benchmarks.__main__"}
+STARTED_AS_SCRIPTS = {"cli.main", "api.statements", "benchmarks.__main__"}
 """What nothing imports because it is where a program begins."""
 
 ONLY_FOR_TESTS = "drivers.simulation"

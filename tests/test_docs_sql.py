@@ -58,13 +58,14 @@ def test_every_statement_shown_to_administrators_works_and_changes_something(fle
 
 def test_the_errors_shown_to_administrators_are_the_ones_they_get(fleet_url: str) -> None:
     page = (ROOT / "docs" / "administrators.md").read_text()
-    shown = re.findall(r"^=> (.+?);\nERROR:  (.+?)\nHINT:  (.+?)$", page, re.MULTILINE)
+    shown = re.findall(r"^=> (.+?);\nERROR:  (.+?)\n(?:DETAIL:  (.+?)\n)?HINT:  (.+?)$", page, re.MULTILINE)
     tried = [one for one in shown if "demo/hello" in one[0]]
 
     assert tried
     with psycopg.connect(fleet_url, autocommit=True, options=AS_ADMINISTRATOR) as connection:
-        for statement, message, hint in tried:
+        for statement, message, detail, hint in tried:
             with pytest.raises(psycopg.Error) as raised:
                 connection.execute(statement.encode())
             assert raised.value.diag.message_primary == message
+            assert (raised.value.diag.message_detail or "") == detail
             assert raised.value.diag.message_hint == hint

@@ -1,8 +1,8 @@
-"""First light: the whole schema, from the SQL files of `state/sql` in the order of their names."""
-
-from importlib.resources import files
+"""First light: every table. Its definitions come with each migration, from `state.definitions`."""
 
 from alembic import op
+
+from state import definitions
 
 revision = "0001"
 down_revision = None
@@ -12,10 +12,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Nothing was there before: no older release sees this database."""
-    connection = op.get_bind().connection.cursor()
-    scripts = (one for one in files("state").joinpath("sql").iterdir() if one.name.endswith(".sql"))
-    for script in sorted(scripts, key=lambda one: one.name):
-        connection.execute(script.read_text(encoding="utf-8"))
+    cursor = op.get_bind().connection.cursor()
+    for script in definitions.tables():
+        cursor.execute(script)
 
 
 def downgrade() -> None:

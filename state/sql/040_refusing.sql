@@ -1,12 +1,16 @@
 -- Refusing, in one place. Each refusal has a code of our own class, a name (CONSTRAINT), a sentence, a hint that says
--- what to do, and the JSON pointer of the field in the deployment's document (COLUMN). state/errors.py maps the codes.
+-- what to do, the JSON pointer of the field in the deployment's document (COLUMN), and where a statement over many rows
+-- met it (DETAIL). state/errors.py maps the codes.
 
-CREATE FUNCTION core.raise(code text, rule text, pointer text, message text, hint text) RETURNS void
+CREATE FUNCTION core.raise(code text, rule text, pointer text, message text, hint text, place text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = core, pg_temp AS $$
 BEGIN
-    RAISE EXCEPTION USING ERRCODE = code, CONSTRAINT = rule, COLUMN = pointer, MESSAGE = message, HINT = hint;
+    IF place IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = code, CONSTRAINT = rule, COLUMN = pointer, MESSAGE = message, HINT = hint;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = code, CONSTRAINT = rule, COLUMN = pointer, MESSAGE = message, HINT = hint, DETAIL = place;
 END $$;
-COMMENT ON FUNCTION core.raise IS 'Codes: AR001 not found, AR002 changed meanwhile, AR003 cannot be, AR004 refused by a guard, AR005 fenced.';
+COMMENT ON FUNCTION core.raise IS 'Codes: AR001 not found, AR002 changed meanwhile, AR003 cannot be, AR004 refused by a guard, AR005 fenced, AR006 waited for in vain.';
 
 CREATE FUNCTION core.not_found(message text, hint text) RETURNS void LANGUAGE sql AS
     $$ SELECT core.raise('AR001', 'exists', '', message, hint) $$;
@@ -16,12 +20,12 @@ CREATE FUNCTION core.conflict(message text, hint text) RETURNS void LANGUAGE sql
     $$ SELECT core.raise('AR002', 'unchanged', '', message, hint) $$;
 COMMENT ON FUNCTION core.conflict IS 'Raises: it was changed meanwhile, or exists where it must not.';
 
-CREATE FUNCTION core.invalid(rule text, pointer text, message text, hint text) RETURNS void LANGUAGE sql AS
-    $$ SELECT core.raise('AR003', rule, pointer, message, hint) $$;
+CREATE FUNCTION core.invalid(rule text, pointer text, message text, hint text, place text DEFAULT NULL) RETURNS void LANGUAGE sql AS
+    $$ SELECT core.raise('AR003', rule, pointer, message, hint, place) $$;
 COMMENT ON FUNCTION core.invalid IS 'Raises: what is asked for cannot be.';
 
-CREATE FUNCTION core.refuse(rule text, pointer text, message text, hint text) RETURNS void LANGUAGE sql AS
-    $$ SELECT core.raise('AR004', rule, pointer, message, hint) $$;
+CREATE FUNCTION core.refuse(rule text, pointer text, message text, hint text, place text DEFAULT NULL) RETURNS void LANGUAGE sql AS
+    $$ SELECT core.raise('AR004', rule, pointer, message, hint, place) $$;
 COMMENT ON FUNCTION core.refuse IS 'Raises: a guard says no.';
 
 CREATE FUNCTION core.pointer(VARIADIC steps text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$

@@ -74,15 +74,15 @@ BEGIN
     PERFORM core.check_name(d.name, 'deployment');
     IF NOT EXISTS (SELECT FROM core.airflow_versions v WHERE v.version = d.airflow_version) THEN
         PERFORM core.invalid('airflow_version_is_known', '/airflow_version',
-            format('There is no Airflow %s here.', coalesce(quote_literal(d.airflow_version), 'without a version')),
+            format('There is no Airflow %s here.', coalesce(quote_literal(left(d.airflow_version, 60)), 'without a version')),
             'Known versions: ' || (SELECT string_agg(version, ', ' ORDER BY version) FROM core.airflow_versions));
     END IF;
     IF NOT EXISTS (SELECT FROM core.component_catalogue c WHERE c.executor = d.executor) THEN
-        PERFORM core.invalid('executor_is_offered', '/executor', format('The executor %L is not offered here.', d.executor),
+        PERFORM core.invalid('executor_is_offered', '/executor', format('The executor %L is not offered here.', left(d.executor, 60)),
             'Executors: ' || (SELECT string_agg(DISTINCT executor, ', ') FROM core.component_catalogue));
     END IF;
     IF NOT EXISTS (SELECT FROM core.clusters c WHERE c.name = d.cluster) THEN
-        PERFORM core.invalid('cluster_exists', '/cluster', format('There is no cluster %L.', d.cluster),
+        PERFORM core.invalid('cluster_exists', '/cluster', format('There is no cluster %L.', left(d.cluster, 60)),
             'Clusters: ' || (SELECT string_agg(name, ', ' ORDER BY name) FROM core.clusters));
     END IF;
     PERFORM core.check_dags_folder(d.dags_folder);
@@ -108,7 +108,7 @@ BEGIN
         PERFORM core.invalid('hibernated_is_true_or_false', '/hibernated', 'hibernated cannot be NULL.', 'Set it to true or false.');
     END IF;
     IF d.drift_policy IS NULL OR d.drift_policy NOT IN ('repair', 'report') THEN
-        PERFORM core.invalid('drift_policy_is_repair_or_report', '/drift_policy', format('There is no drift policy %L.', d.drift_policy),
+        PERFORM core.invalid('drift_policy_is_repair_or_report', '/drift_policy', format('There is no drift policy %L.', left(d.drift_policy, 60)),
             'Set it to repair (the default) or report.');
     END IF;
     PERFORM core.check_time(d.restarted_at, 'restarted_at');
@@ -124,12 +124,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.check_operation IS 'Raises when hibernation, drift policy, pause or restart cannot be as asked for.';
 
+CREATE FUNCTION core.deployment_is_there(workspace text, name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM core.conflict(format('There is a deployment %s/%s already.', workspace, name), 'Change that one, or choose another name.');
+END $$;
+COMMENT ON FUNCTION core.deployment_is_there IS 'Raises: a new deployment cannot have the name.';
+
 CREATE FUNCTION core.check_name_is_free(d core.deployments) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    -- two that take the same name at once: the second waits here, then sees the first
+    PERFORM pg_advisory_xact_lock(hashtext('armillary.deployments'));
     IF EXISTS (SELECT FROM core.deployments o WHERE o.workspace_id = d.workspace_id AND o.name = d.name
                   AND o.id IS DISTINCT FROM d.id AND o.deletion_requested_at IS NULL) THEN
-        PERFORM core.conflict(format('There is a deployment %s/%s already.',
-            (SELECT w.name FROM core.workspaces w WHERE w.id = d.workspace_id), d.name), 'UPDATE it, or choose another name.');
+        PERFORM core.deployment_is_there((SELECT w.name FROM core.workspaces w WHERE w.id = d.workspace_id), d.name);
     END IF;
 END $$;
 COMMENT ON FUNCTION core.check_name_is_free IS 'Raises when a deployment that is not being deleted has the name.';

@@ -16,7 +16,7 @@ BEGIN
     END IF;
     IF own_change OR by_child THEN
         IF (OLD.changed_in, OLD.changed_at) IS DISTINCT FROM (pg_current_xact_id(), transaction_timestamp()) THEN
-            NEW.generation := OLD.generation + 1;
+            NEW.generation := core.next_generation(OLD, NEW);
             NEW.changed_by := core.actor();
         END IF;
         NEW.changed_in := pg_current_xact_id();
@@ -26,6 +26,27 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION core.deployment_updated IS 'Trigger: checks a changed deployment and counts its generation, once a transaction.';
+
+CREATE FUNCTION core.next_generation(before core.deployments, after core.deployments) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    newest bigint;
+    told jsonb;
+    is_short boolean;
+    hidden text;
+BEGIN
+    SELECT r.revision, r.spec, (r.spec->'components') - ARRAY(SELECT c.component FROM core.components c WHERE c.deployment_id = before.id) <> '{}'
+      INTO newest, told, is_short
+      FROM core.revisions r WHERE r.deployment_id = before.id ORDER BY r.revision DESC LIMIT 1;
+    hidden := core.hidden_change(before, told, is_short);
+    -- counting on would make it everybody's wish, and explain what it removes; what undoes it is welcome
+    IF hidden IS NOT NULL AND core.hidden_change(after, told, is_short) IS NOT NULL
+        AND current_setting('armillary.accepting', true) IS DISTINCT FROM before.owner THEN
+        PERFORM core.refuse('hidden_changes_are_accepted_first', '', format('%s is held.', core.path_of(before.id)), hidden);
+    END IF;
+    -- rows that went back, and were accepted, go on beyond what was: a number tells one thing
+    RETURN 1 + greatest(before.generation, newest);
+END $$;
+COMMENT ON FUNCTION core.next_generation IS 'The number of a deployment''s next generation. Raises when it was changed behind the triggers and is held.';
 
 CREATE FUNCTION core.wishes(d core.deployments) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT to_jsonb(d) - ARRAY['generation', 'changed_in', 'changed_at', 'changed_by', 'owner']

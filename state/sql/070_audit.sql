@@ -31,6 +31,7 @@ COMMENT ON FUNCTION core.keep_audit IS 'Keeps one audit row.';
 CREATE FUNCTION core.audit_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp SET TimeZone = 'UTC' AS $$
 BEGIN
+    PERFORM core.open_month('audit');
     PERFORM core.keep_audit(TG_TABLE_NAME, 'INSERT', core.key_of(TG_ARGV, to_jsonb(n)), NULL, to_jsonb(n)) FROM added n;
     RETURN NULL;
 END $$;
@@ -39,6 +40,7 @@ COMMENT ON FUNCTION core.audit_inserted IS 'Trigger: audits new rows. Its argume
 CREATE FUNCTION core.audit_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp SET TimeZone = 'UTC' AS $$
 BEGIN
+    PERFORM core.open_month('audit');
     PERFORM core.keep_audit(TG_TABLE_NAME, 'DELETE', core.key_of(TG_ARGV, to_jsonb(o)), to_jsonb(o), NULL) FROM removed o;
     RETURN NULL;
 END $$;
@@ -46,13 +48,21 @@ COMMENT ON FUNCTION core.audit_deleted IS 'Trigger: audits removed rows. Its arg
 
 CREATE FUNCTION core.audit_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    -- once a statement: they are the same for all of its rows
+    who text := core.actor();
+    claimed boolean := core.actor_is_claimed();
+    meant text := coalesce(current_setting('armillary.allow_bulk', true), '');
 BEGIN
+    PERFORM core.open_month('audit');
     -- a row whose key changed has no partner: it is kept as one that went and one that came
-    PERFORM core.keep_audit(TG_TABLE_NAME, CASE WHEN o.key IS NULL THEN 'INSERT' WHEN n.key IS NULL THEN 'DELETE' ELSE 'UPDATE' END,
-                            coalesce(n.key, o.key), o.row, n.row)
-       FROM (SELECT to_jsonb(r) AS row, core.key_of(TG_ARGV, to_jsonb(r)) AS key FROM removed r) AS o
-       FULL JOIN (SELECT to_jsonb(a) AS row, core.key_of(TG_ARGV, to_jsonb(a)) AS key FROM added a) AS n USING (key)
-      WHERE core.auditable(TG_TABLE_NAME, o.row, NULL) IS DISTINCT FROM core.auditable(TG_TABLE_NAME, n.row, NULL);
+    INSERT INTO core.audit (relation, key, deployment, operation, before, after, actor, actor_is_claimed, reason)
+    SELECT TG_TABLE_NAME, coalesce(n.key, o.key), core.deployment_of(TG_TABLE_NAME, coalesce(n.row, o.row)),
+           CASE WHEN o.key IS NULL THEN 'INSERT' WHEN n.key IS NULL THEN 'DELETE' ELSE 'UPDATE' END,
+           core.auditable(TG_TABLE_NAME, o.row, n.row), core.auditable(TG_TABLE_NAME, n.row, o.row), who, claimed, meant
+      FROM (SELECT to_jsonb(r) AS row, core.key_of(TG_ARGV, to_jsonb(r)) AS key FROM removed r) AS o
+      FULL JOIN (SELECT to_jsonb(a) AS row, core.key_of(TG_ARGV, to_jsonb(a)) AS key FROM added a) AS n USING (key)
+     WHERE core.auditable(TG_TABLE_NAME, o.row, NULL) IS DISTINCT FROM core.auditable(TG_TABLE_NAME, n.row, NULL);
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION core.audit_updated IS 'Trigger: audits rows that differ. Its arguments are the columns of the primary key.';

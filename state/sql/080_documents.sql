@@ -34,16 +34,32 @@ COMMENT ON FUNCTION core.document IS 'A deployment''s complete desired state. Se
 CREATE FUNCTION core.find(workspace text, name text) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT d.id FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id
      WHERE w.name = find.workspace AND d.name = find.name
-     ORDER BY d.deletion_requested_at DESC NULLS FIRST LIMIT 1
+     ORDER BY d.deletion_requested_at DESC NULLS FIRST, d.id DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION core.find IS 'The deployment of that name; while none is, the one whose deletion was asked for last. NULL when there is none.';
 
+-- by the pairs of letters that two names share (Dice), so that no extension is needed
+CREATE FUNCTION core.nearest(wanted text, known text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    WITH pairs AS (SELECT DISTINCT substr('/' || wanted || '/', n, 2) AS pair FROM generate_series(1, length(wanted) + 1) n)
+    SELECT string_agg(near.name, ' or ' ORDER BY near.likeness DESC, near.name) FROM (
+        SELECT k.name, 2.0 * count(p.pair) / ((SELECT count(*) FROM pairs) + count(*)) AS likeness
+          FROM unnest(known) AS k(name), LATERAL (SELECT DISTINCT substr('/' || k.name || '/', n, 2) AS pair
+               FROM generate_series(1, length(k.name) + 1) n) AS o LEFT JOIN pairs p ON p.pair = o.pair
+         GROUP BY k.name HAVING 2.0 * count(p.pair) / ((SELECT count(*) FROM pairs) + count(*)) >= 0.65
+         ORDER BY likeness DESC, k.name LIMIT 3) AS near
+$$;
+COMMENT ON FUNCTION core.nearest IS 'At most three of the known names that are most like the wanted one; NULL when none is.';
+
 CREATE FUNCTION core.resolve(path text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
-DECLARE found bigint := core.find(split_part(path, '/', 1), split_part(path, '/', 2));
+DECLARE found bigint := CASE WHEN path LIKE '%@%' THEN (SELECT n.id FROM core.named n JOIN core.deployments d USING (id)
+        WHERE n.path = resolve.path AND d.release = split_part(resolve.path, '@', 2))
+    ELSE core.find(split_part(path, '/', 1), split_part(path, '/', 2)) END;
 BEGIN
     IF found IS NULL OR path !~ '^[^/]+/[^/]+$' THEN
-        PERFORM core.not_found(format('There is no deployment %L.', left(path, 100)),
-            'Write workspace/name. There are: ' || coalesce((SELECT string_agg(w.name || '/' || d.name, ', ' ORDER BY d.id)
+        PERFORM core.not_found(format('There is no deployment %L.', left(path, 100)), 'Write workspace/name. '
+            || coalesce('Did you mean ' || core.nearest(left(path, 100), ARRAY(SELECT w.name || '/' || d.name
+                FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id)) || '? ', '')
+            || 'There are: ' || coalesce((SELECT string_agg(w.name || '/' || d.name, ', ' ORDER BY d.id)
                 FROM (SELECT * FROM core.deployments ORDER BY id LIMIT 20) d JOIN core.workspaces w ON w.id = d.workspace_id), 'none'));
     END IF;
     RETURN found;

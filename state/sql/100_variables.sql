@@ -12,7 +12,8 @@ BEGIN
     PERFORM core.check_readers(NEW);
     IF octet_length(NEW.value) > 131072 THEN
         PERFORM core.invalid('variable_value_is_at_most_128_kib', core.pointer('variables', NEW.key, 'value'),
-            format('The value of %s is longer than 128 KiB.', NEW.key), 'Keep large values in a file or a secrets backend.');
+            format('The value of %s is longer than 128 KiB.', NEW.key), 'Keep large values in a file or a secrets backend.',
+            core.where_is(NEW.deployment_id));
     END IF;
     IF NEW.secret THEN
         RETURN core.secret_variable(before, NEW);
@@ -20,7 +21,8 @@ BEGIN
     IF NEW.value IS NULL OR NEW.secret IS NULL THEN
         PERFORM core.invalid('a_plain_variable_has_a_value', core.pointer('variables', NEW.key, 'value'),
             format('The variable %s has no value.', NEW.key),
-            'Give it one, or delete it. A secret cannot be read back into a plain variable.');
+            'Give it one, or delete it. A secret cannot be read back into a plain variable.',
+            core.where_is(NEW.deployment_id));
     END IF;
     IF before.secret THEN
         PERFORM core.drop_from_inbox(NEW.deployment_id, NEW.key);
@@ -34,15 +36,19 @@ CREATE FUNCTION core.check_renaming(before core.variables, after core.variables)
 BEGIN
     IF after.deployment_id <> before.deployment_id THEN
         PERFORM core.invalid('variables_stay_in_their_deployment', core.pointer('variables', before.key),
-            'A variable cannot move to another deployment.', 'Insert it there and delete it here.');
+            'A variable cannot move to another deployment.', 'Insert it there and delete it here.', core.where_is(before.deployment_id));
     END IF;
     IF before.secret AND after.key <> before.key THEN
         PERFORM core.invalid('secrets_are_not_renamed', core.pointer('variables', before.key),
             format('The secret %s is sealed under its name and cannot be renamed.', before.key),
-            'Insert one with the new name and its value, then delete this one.');
+            'Insert one with the new name and its value, then delete this one.', core.where_is(before.deployment_id));
+    END IF;
+    IF after.key <> before.key AND EXISTS (SELECT FROM core.variables v WHERE v.deployment_id = before.deployment_id AND v.key = after.key) THEN
+        PERFORM core.conflict(format('%s has a variable %s already.', core.path_of(before.deployment_id), after.key),
+            'Change that one and delete this one, or choose another name.');
     END IF;
 END $$;
-COMMENT ON FUNCTION core.check_renaming IS 'Raises when a variable would become another deployment''s, or a secret another one.';
+COMMENT ON FUNCTION core.check_renaming IS 'Raises when a variable would become another deployment''s or take another one''s name, or a secret would be renamed.';
 
 CREATE FUNCTION core.check_key(key text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE why text := (SELECT r.reason FROM core.reserved_variables r WHERE upper(check_key.key) IN (r.key, r.key || '_CMD', r.key || '_SECRET'));
@@ -66,7 +72,8 @@ DECLARE
 BEGIN
     IF NOT v.components <@ known THEN
         PERFORM core.invalid('readers_are_components', core.pointer('variables', v.key, 'components'),
-            format('There is no component %L to read %s.', unknown, v.key), 'Components: ' || array_to_string(known, ', '));
+            format('There is no component %L to read %s.', left(unknown, 60), v.key), 'Components: ' || array_to_string(known, ', '),
+            core.where_is(v.deployment_id));
     END IF;
 END $$;
 COMMENT ON FUNCTION core.check_readers IS 'Raises when a variable would be read by a component that is not there.';
@@ -80,6 +87,7 @@ DECLARE
     was_secret boolean := coalesce(before.secret, false);
 BEGIN
     IF asked.value IS NOT NULL THEN
+        PERFORM core.check_sealed(asked.deployment_id, asked.key, asked.value);
         PERFORM core.put_in_inbox(asked.deployment_id, asked.key, asked.value);
         after.value := NULL;
         after.version := CASE WHEN was_secret THEN before.version ELSE 0 END;
@@ -88,12 +96,13 @@ BEGIN
     END IF;
     IF asked.value IS NULL AND NOT was_secret AND newest = 0 THEN
         PERFORM core.invalid('a_new_secret_has_a_value', core.pointer('variables', asked.key, 'value'),
-            format('The secret %s has no value.', asked.key), 'Give it one once; it is sealed and never shown again.');
+            format('The secret %s has no value.', asked.key), 'Give it one once; it is sealed and never shown again.',
+            core.where_is(asked.deployment_id));
     END IF;
     IF after.version IS DISTINCT FROM before.version AND after.version <> 0 AND NOT core.is_sealed(asked.deployment_id, asked.key, after.version) THEN
         PERFORM core.invalid('secret_version_exists', core.pointer('variables', asked.key, 'version'),
             format('There is no version %s of the secret %s.', after.version, asked.key),
-            format('Leave version out to keep what is sealed (the newest is %s), or give a value.', newest));
+            format('Leave version out to keep what is sealed (the newest is %s), or give a value.', newest), core.where_is(asked.deployment_id));
     END IF;
     RETURN after;
 END $$;

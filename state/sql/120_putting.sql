@@ -16,9 +16,10 @@ BEGIN
         PERFORM core.not_found(format('There is no workspace %L.', left(in_workspace, 60)), 'Make it first.');
     END IF;
     d := core.locked(in_workspace, called, doc ? 'deletion_requested_at');
-    IF expected IS NOT NULL AND expected IS DISTINCT FROM coalesce(d.generation, 0) THEN
-        PERFORM core.conflict(CASE WHEN expected = 0 THEN format('%s/%s exists already, at generation %s.', in_workspace, called, d.generation)
-            ELSE format('%s/%s is at generation %s, not %s.', in_workspace, called, coalesce(d.generation, 0), expected) END,
+    IF expected = 0 AND d.id IS NOT NULL THEN
+        PERFORM core.deployment_is_there(in_workspace, called);
+    ELSIF expected IS NOT NULL AND expected IS DISTINCT FROM coalesce(d.generation, 0) THEN
+        PERFORM core.conflict(format('%s/%s is at generation %s, not %s.', in_workspace, called, coalesce(d.generation, 0), expected),
             'Read it again and repeat your change on what is there now.');
     END IF;
     IF d.id IS NULL THEN

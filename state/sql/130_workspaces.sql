@@ -1,5 +1,11 @@
 -- Workspaces: their rows' checks, and as documents.
 
+CREATE FUNCTION core.workspace_is_there(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM core.conflict(format('There is a workspace %s already.', name), 'Use it, or choose another name.');
+END $$;
+COMMENT ON FUNCTION core.workspace_is_there IS 'Raises: a new workspace cannot have the name.';
+
 CREATE FUNCTION core.workspace_checked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN
     PERFORM core.check_name(NEW.name, 'workspace');
@@ -8,9 +14,14 @@ BEGIN
             'Say it in a sentence; empty is fine.');
     END IF;
     IF EXISTS (SELECT FROM core.workspaces w WHERE w.name = NEW.name AND w.id <> NEW.id) THEN
-        PERFORM core.conflict(format('There is a workspace %s already.', NEW.name), 'Use it, or choose another name.');
+        PERFORM core.workspace_is_there(NEW.name);
     END IF;
     IF TG_OP = 'INSERT' THEN
+        -- two inserts at once must not be given the same name: the second waits here, then sees the first
+        PERFORM pg_advisory_xact_lock(hashtext('armillary.workspaces'));
+        IF EXISTS (SELECT FROM core.workspaces w WHERE w.name = NEW.name) THEN
+            PERFORM core.workspace_is_there(NEW.name);
+        END IF;
         NEW.generation := 1;
         NEW.created_at := now();
         RETURN NEW;
@@ -19,7 +30,10 @@ BEGIN
         PERFORM core.refuse('a_name_in_use_stays', '/name', format('Workspace %s has deployments, whose releases carry its name.', OLD.name),
             'Make a workspace with the new name and move there.');
     END IF;
-    NEW.created_at := OLD.created_at;
+    IF (NEW.generation, NEW.created_at) IS DISTINCT FROM (OLD.generation, OLD.created_at) THEN
+        PERFORM core.invalid('generations_are_counted', '/generation', 'A workspace''s generation and created_at are counted, not set.',
+            'Leave them out.', format('In workspace %s.', OLD.name));
+    END IF;
     NEW.generation := OLD.generation + ((NEW.name, NEW.description) IS DISTINCT FROM (OLD.name, OLD.description))::integer;
     RETURN NEW;
 END $$;
@@ -72,7 +86,9 @@ BEGIN
     PERFORM core.same(doc, 'name', called);
     said := coalesce(core.field(doc, 'description', 'string', ''), '');
     SELECT * INTO w FROM core.workspaces o WHERE o.name = called FOR NO KEY UPDATE;
-    IF expected IS NOT NULL AND expected <> coalesce(w.generation, 0) THEN
+    IF expected = 0 AND w.id IS NOT NULL THEN
+        PERFORM core.workspace_is_there(called);
+    ELSIF expected IS NOT NULL AND expected <> coalesce(w.generation, 0) THEN
         PERFORM core.conflict(format('Workspace %s is at generation %s, not %s.', called, coalesce(w.generation, 0), expected),
             'Read it again and repeat your change on what is there now.');
     END IF;

@@ -34,16 +34,23 @@ COMMENT ON FUNCTION core.spec_of IS 'What a pass renders; NULL when there is no 
 
 -- in UTC whatever the session's zone: the text of restarted_at is part of every process's digest
 CREATE FUNCTION core.load(wanted text) RETURNS jsonb LANGUAGE plpgsql STABLE SET TimeZone = 'UTC' AS $$
-DECLARE d core.deployments := (SELECT o FROM core.deployments o WHERE o.owner = wanted);
+DECLARE
+    d core.deployments := (SELECT o FROM core.deployments o WHERE o.owner = wanted);
+    inherited jsonb := CASE WHEN d.id IS NOT NULL THEN core.inherited_variables(d) END;
+    held text := coalesce(core.restored_because(), CASE WHEN d.id IS NOT NULL THEN core.held_because(d) END);
 BEGIN
     RETURN jsonb_build_object(
         'now', statement_timestamp(),
-        'spec', core.spec_of(d),
+        'spec', core.effective(core.spec_of(d), inherited),
+        'defaults', CASE WHEN inherited = '{}' THEN '' ELSE md5(inherited::text) END,
         'generation', coalesce(d.generation, 0),
         'stage', coalesce(core.stage_of(d), 'active'),
         'stage_ends_at', CASE core.stage_of(d) WHEN 'stopping' THEN d.delete_after WHEN 'retaining' THEN d.retain_until END,
-        'paused_until', CASE WHEN d.paused_until > statement_timestamp() THEN d.paused_until END,
-        'pause_reason', CASE WHEN d.paused_until > statement_timestamp() THEN d.pause_reason ELSE '' END,
+        -- held in the same snapshot: no pass ever acts on it. Daemons of an earlier release take it for a pause
+        'held', held,
+        'paused_until', CASE WHEN held IS NOT NULL THEN timestamptz '2999-01-01 00:00:00Z'
+            WHEN d.paused_until > statement_timestamp() THEN d.paused_until END,
+        'pause_reason', CASE WHEN held IS NOT NULL THEN held WHEN d.paused_until > statement_timestamp() THEN d.pause_reason ELSE '' END,
         'secrets', (SELECT coalesce(jsonb_object_agg(name, version), '{}') FROM (
             SELECT s.name, max(s.version) AS version FROM core.secrets s WHERE s.owner = wanted GROUP BY s.name) AS newest),
         'ports', (SELECT coalesce(jsonb_agg(jsonb_build_array(p.unit, p.port, p.number) ORDER BY p.number), '[]')

@@ -111,6 +111,9 @@ BEGIN
     DELETE FROM core.conditions c WHERE c.owner = wanted
        AND NOT EXISTS (SELECT FROM jsonb_array_elements(said) AS x WHERE x->>'type' = c.type);
     GET DIAGNOSTICS removed = ROW_COUNT;
+    IF written + removed > 0 THEN
+        PERFORM pg_notify('armillary_conditions', '');  -- for people who wait; one a transaction
+    END IF;
     RETURN written + removed;
 END $$;
 COMMENT ON FUNCTION core.put_conditions IS 'Makes an owner''s conditions these; how many rows that wrote.';
@@ -156,6 +159,9 @@ BEGIN
      WHERE o.owner = wanted AND o.kind = f->>0 AND o.name = f->>1;
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     achieved := core.put_milestones(wanted, said->'milestones');
+    IF said->'events' <> '[]' THEN
+        PERFORM core.open_month('events');
+    END IF;
     INSERT INTO core.events (owner, reason, message, cause, object)
     SELECT wanted, e->>'reason', e->>'message', e->>'cause', coalesce(e->>'object', '') FROM jsonb_array_elements(said->'events') AS e;
     GET DIAGNOSTICS happened = ROW_COUNT;

@@ -1,8 +1,8 @@
 -- What administrators see and change. Simple views over one table stay updatable by PostgreSQL itself; names of
--- other tables' rows are sub-selects, and a generation is an expression, so that nobody can forge it.
+-- other tables' rows are sub-selects. What is counted is a plain column: the table's trigger refuses it with a hint.
 
 CREATE VIEW armillary.workspaces AS
-    SELECT w.name, w.description, w.generation + 0 AS generation, w.created_at FROM core.workspaces w;
+    SELECT w.name, w.description, w.generation, w.created_at FROM core.workspaces w;
 COMMENT ON VIEW armillary.workspaces IS 'Teams'' places for deployments. INSERT, UPDATE, DELETE; one with deployments cannot be deleted.';
 COMMENT ON COLUMN armillary.workspaces.name IS 'Lowercase letters, digits and dashes, at most 20.';
 COMMENT ON COLUMN armillary.workspaces.description IS 'For people.';
@@ -11,15 +11,15 @@ COMMENT ON COLUMN armillary.workspaces.created_at IS 'When it was made.';
 
 CREATE VIEW armillary.deployments AS
     SELECT (SELECT w.name FROM core.workspaces w WHERE w.id = d.workspace_id) AS workspace, d.name,
-           (SELECT w.name FROM core.workspaces w WHERE w.id = d.workspace_id) || '/' || d.name AS deployment,
+           (SELECT n.path FROM core.named n WHERE n.id = d.id) AS deployment,
            d.release, d.cluster, d.airflow_version, d.executor, d.dags_folder, d.hibernated, d.drift_policy, d.paused_until,
-           d.pause_reason, d.restarted_at, d.generation + 0 AS generation, d.deletion_requested_at, d.delete_after, d.retain_until,
+           d.pause_reason, d.restarted_at, d.generation, d.deletion_requested_at, d.delete_after, d.retain_until,
            d.created_at
       FROM core.deployments d;
 COMMENT ON VIEW armillary.deployments IS 'Desired Airflows. INSERT with workspace, name, airflow_version, dags_folder; UPDATE; DELETE asks for the deletion, which can be undone: armillary.undelete().';
 COMMENT ON COLUMN armillary.deployments.workspace IS 'The workspace''s name; set at INSERT.';
 COMMENT ON COLUMN armillary.deployments.name IS 'Unique in its workspace among deployments that are not being deleted.';
-COMMENT ON COLUMN armillary.deployments.deployment IS 'workspace/name: how functions and other views name it. Read-only.';
+COMMENT ON COLUMN armillary.deployments.deployment IS 'workspace/name: how functions and other views name it; of one being deleted whose name was given to another, workspace/name@release. Read-only.';
 COMMENT ON COLUMN armillary.deployments.release IS 'Name of its database, folder and roles. Given once, never changed, never used again.';
 COMMENT ON COLUMN armillary.deployments.cluster IS 'Where it runs. Never changes.';
 COMMENT ON COLUMN armillary.deployments.airflow_version IS 'The Airflow that runs; changing it migrates the database.';
@@ -37,8 +37,7 @@ COMMENT ON COLUMN armillary.deployments.retain_until IS 'From then on databases 
 COMMENT ON COLUMN armillary.deployments.created_at IS 'When it was made.';
 
 CREATE VIEW armillary.components AS
-    SELECT (SELECT w.name || '/' || d.name FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id
-             WHERE d.id = c.deployment_id) AS deployment,
+    SELECT (SELECT n.path FROM core.named n WHERE n.id = c.deployment_id) AS deployment,
            c.component, c.replicas, c.cpu_millicores, c.memory_mib, c.grace_seconds, c.settings
       FROM core.components c;
 COMMENT ON VIEW armillary.components IS 'The parts of each deployment. UPDATE them: takes effect within a second.';
@@ -51,8 +50,7 @@ COMMENT ON COLUMN armillary.components.grace_seconds IS 'How long it may take to
 COMMENT ON COLUMN armillary.components.settings IS 'Its settings as a JSON object; see armillary.settings for the keys.';
 
 CREATE VIEW armillary.variables AS
-    SELECT (SELECT w.name || '/' || d.name FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id
-             WHERE d.id = v.deployment_id) AS deployment,
+    SELECT (SELECT n.path FROM core.named n WHERE n.id = v.deployment_id) AS deployment,
            v.key, v.value, v.secret, v.version + 0 AS version, v.components
       FROM core.variables v;
 COMMENT ON VIEW armillary.variables IS 'Environment variables of deployments. INSERT, UPDATE, DELETE. With secret = true the value is sealed and never shown.';
@@ -64,12 +62,13 @@ COMMENT ON COLUMN armillary.variables.version IS 'Of a secret: the version in fo
 COMMENT ON COLUMN armillary.variables.components IS 'Who reads it; empty: every Airflow process. Changing it restarts who reads it.';
 
 CREATE VIEW armillary.defaults AS
-    SELECT u.grace_seconds, u.retention_seconds, u.bulk_minimum, u.bulk_percent FROM core.defaults u;
+    SELECT u.grace_seconds, u.retention_seconds, u.bulk_minimum, u.bulk_percent, u.refuse_plaintext FROM core.defaults u;
 COMMENT ON VIEW armillary.defaults IS 'One row: how long deletions can be undone and data is kept, and how many deployments a transaction may touch without saying so.';
 COMMENT ON COLUMN armillary.defaults.grace_seconds IS 'From the wish to delete until processes and files are removed.';
 COMMENT ON COLUMN armillary.defaults.retention_seconds IS 'From then until databases and volumes are removed.';
 COMMENT ON COLUMN armillary.defaults.bulk_minimum IS 'So many deployments a transaction may always touch.';
 COMMENT ON COLUMN armillary.defaults.bulk_percent IS 'Of a large fleet, so many percent.';
+COMMENT ON COLUMN armillary.defaults.refuse_plaintext IS 'True: SQL may set a secret only to what armillary secret seal printed.';
 
 CREATE VIEW armillary.tokens AS
     SELECT t.id + 0 AS id, t.name || '' AS name, t.created_at + interval '0' AS created_at, t.expires_at + interval '0' AS expires_at, t.revoked_at
@@ -99,8 +98,7 @@ COMMENT ON COLUMN armillary.clusters.port_first IS 'The first port that may be l
 COMMENT ON COLUMN armillary.clusters.port_last IS 'The last port that may be leased.';
 
 CREATE VIEW armillary.ports AS
-    SELECT (SELECT w.name || '/' || d.name FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id
-             WHERE d.id = p.deployment_id) AS deployment, p.cluster, p.unit, p.port, p.number FROM core.ports p;
+    SELECT (SELECT n.path FROM core.named n WHERE n.id = p.deployment_id) AS deployment, p.cluster, p.unit, p.port, p.number FROM core.ports p;
 COMMENT ON VIEW armillary.ports IS 'Ports leased to deployments on a local cluster. Read-only; a port never moves.';
 COMMENT ON COLUMN armillary.ports.deployment IS 'workspace/name.';
 COMMENT ON COLUMN armillary.ports.cluster IS 'Where.';

@@ -1,8 +1,10 @@
 -- Writes that a view over one table cannot take by itself: names become ids, a deletion becomes a request.
 
 CREATE FUNCTION core.view_insert_deployment() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
-DECLARE in_workspace bigint := (SELECT w.id FROM core.workspaces w WHERE w.name = NEW.workspace);
+DECLARE in_workspace bigint;
 BEGIN
+    -- one that is just being deleted is waited for
+    SELECT w.id INTO in_workspace FROM core.workspaces w WHERE w.name = NEW.workspace FOR KEY SHARE;
     IF in_workspace IS NULL THEN
         PERFORM core.not_found(format('There is no workspace %L.', left(NEW.workspace, 60)), 'INSERT INTO armillary.workspaces (name) VALUES (…)');
     END IF;
@@ -34,16 +36,26 @@ END $$;
 COMMENT ON FUNCTION core.view_delete_deployment IS 'Trigger: DELETE FROM armillary.deployments is a request.';
 CREATE TRIGGER delete_deployment INSTEAD OF DELETE ON armillary.deployments FOR EACH ROW EXECUTE FUNCTION core.view_delete_deployment();
 
+CREATE FUNCTION core.variable_is_there(deployment text, key text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM core.conflict(format('%s has a variable %s already.', deployment, key),
+        format('UPDATE armillary.variables SET value = … WHERE deployment = %L AND key = %L', deployment, key));
+END $$;
+COMMENT ON FUNCTION core.variable_is_there IS 'Raises: a new variable cannot have the name.';
+
 CREATE FUNCTION core.view_insert_variable() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 DECLARE target bigint := core.resolve(NEW.deployment);
 BEGIN
     IF EXISTS (SELECT FROM core.variables v WHERE v.deployment_id = target AND v.key = NEW.key) THEN
-        PERFORM core.conflict(format('%s has a variable %s already.', NEW.deployment, NEW.key),
-            format('UPDATE armillary.variables SET value = … WHERE deployment = %L AND key = %L', NEW.deployment, NEW.key));
+        PERFORM core.variable_is_there(NEW.deployment, NEW.key);
     END IF;
     INSERT INTO core.variables (deployment_id, key, value, secret, version, components)
     VALUES (target, NEW.key, NEW.value, coalesce(NEW.secret, false), coalesce(NEW.version, 0), coalesce(NEW.components, '{}'))
+    ON CONFLICT DO NOTHING
     RETURNING value, secret, version, components INTO NEW.value, NEW.secret, NEW.version, NEW.components;
+    IF NOT FOUND THEN
+        PERFORM core.variable_is_there(NEW.deployment, NEW.key);  -- since this moment, by another session
+    END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION core.view_insert_variable IS 'Trigger: INSERT INTO armillary.variables.';

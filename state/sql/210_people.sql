@@ -12,6 +12,9 @@ BEGIN
     IF d.paused_until > now() THEN
         RETURN QUERY SELECT format('It is paused until %s: %s', to_char(d.paused_until, 'YYYY-MM-DD HH24:MI:SS TZ'), d.pause_reason);
     END IF;
+    IF coalesce(core.restored_because(), core.held_because(d)) IS NOT NULL THEN
+        RETURN QUERY SELECT coalesce(core.restored_because(), core.held_because(d));
+    END IF;
     RETURN QUERY SELECT format('%s=%s (%s since %s): %s', c.type, c.status, c.reason, to_char(c.since, 'YYYY-MM-DD HH24:MI:SS TZ'), c.message)
         FROM core.conditions c WHERE c.owner = d.owner ORDER BY c.type DESC;
     RETURN QUERY SELECT format('%s is %s%s', u.unit, u.state, CASE WHEN u.detail = '' THEN '' ELSE ': ' || u.detail END)
@@ -23,6 +26,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION armillary.why IS 'Why a deployment is as it is: conditions, what is not ready, the last five events.';
 
+CREATE FUNCTION core.but(deployment bigint, also_hibernated boolean DEFAULT true) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE d core.deployments := (SELECT o FROM core.deployments o WHERE o.id = deployment);
+BEGIN
+    RETURN CASE WHEN d.deletion_requested_at IS NOT NULL THEN format(', but it is being deleted: SELECT armillary.undelete(%L)', core.path_of(d.id))
+                WHEN d.paused_until > clock_timestamp() THEN format(', but only when its pause ends at %s: SELECT armillary.resume(%L)', core.said(d.paused_until), core.path_of(d.id))
+                WHEN d.hibernated AND also_hibernated THEN format(', but it is hibernated and nothing runs: SELECT armillary.wake(%L)', core.path_of(d.id))
+                ELSE '' END;
+END $$;
+COMMENT ON FUNCTION core.but IS 'The rest of an answer, when what was asked for has no effect yet: why, and what to run.';
+
 CREATE FUNCTION armillary.undelete(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 DECLARE target bigint := core.resolve(undelete.deployment);
 BEGIN
@@ -33,40 +46,54 @@ END $$;
 COMMENT ON FUNCTION armillary.undelete IS 'Takes back a deletion, while the databases are still kept.';
 
 CREATE FUNCTION armillary.pause(deployment text, until timestamptz, reason text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE target bigint := core.resolve(pause.deployment);
 BEGIN
-    IF until IS NULL OR until <= now() OR coalesce(reason, '') = '' THEN
-        PERFORM core.invalid('a_pause_has_a_reason', '/paused_until', 'A pause needs an end in the future and a reason.', 'SELECT armillary.pause(''demo/hello'', now() + interval ''1 hour'', ''maintenance'')');
+    IF until IS NULL OR until <= clock_timestamp() THEN
+        PERFORM core.invalid('a_pause_ends_in_the_future', '/paused_until', CASE WHEN until IS NULL THEN 'A pause needs an end: none lasts for ever.'
+            ELSE format('A pause cannot end at %s, which is past.', core.said(until)) END,
+            format('SELECT armillary.pause(%L, now() + interval ''1 hour'', ''maintenance'')', pause.deployment));
+    ELSIF coalesce(reason, '') = '' THEN
+        PERFORM core.invalid('a_pause_has_a_reason', '/pause_reason', 'A pause needs a reason, for the next person.',
+            format('SELECT armillary.pause(%L, now() + interval ''1 hour'', ''maintenance'')', pause.deployment));
     END IF;
-    UPDATE core.deployments d SET paused_until = until, pause_reason = reason WHERE d.id = core.resolve(pause.deployment);
-    RETURN format('paused until %s', until);
+    UPDATE core.deployments d SET paused_until = until, pause_reason = reason WHERE d.id = target;
+    RETURN format('paused until %s', core.said(until));
 END $$;
 COMMENT ON FUNCTION armillary.pause IS 'Nothing of the deployment is changed until then. What runs, runs on.';
 
 CREATE FUNCTION armillary.resume(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE
+    target bigint := core.resolve(resume.deployment);
+    was_paused boolean := (SELECT d.paused_until IS NOT NULL FROM core.deployments d WHERE d.id = target);
 BEGIN
-    UPDATE core.deployments d SET paused_until = NULL, pause_reason = '' WHERE d.id = core.resolve(resume.deployment) AND d.paused_until IS NOT NULL;
-    RETURN CASE WHEN FOUND THEN 'resumed' ELSE 'was not paused' END;
+    -- a reason goes with its pause, also one that was left of a pause that somebody ended by hand
+    UPDATE core.deployments d SET paused_until = NULL, pause_reason = ''
+     WHERE d.id = target AND (d.paused_until IS NOT NULL OR d.pause_reason <> '');
+    RETURN CASE WHEN was_paused THEN 'resumed' ELSE 'was not paused' END;
 END $$;
 COMMENT ON FUNCTION armillary.resume IS 'Ends a pause.';
 
 CREATE FUNCTION armillary.restart(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE target bigint := core.resolve(restart.deployment);
 BEGIN
-    UPDATE core.deployments d SET restarted_at = now() WHERE d.id = core.resolve(restart.deployment);
-    RETURN 'restarting';
+    UPDATE core.deployments d SET restarted_at = now() WHERE d.id = target;
+    RETURN 'restarting' || core.but(target);
 END $$;
 COMMENT ON FUNCTION armillary.restart IS 'Restarts every Airflow process of a deployment.';
 
 CREATE FUNCTION armillary.hibernate(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE target bigint := core.resolve(hibernate.deployment);
 BEGIN
-    UPDATE core.deployments d SET hibernated = true WHERE d.id = core.resolve(hibernate.deployment) AND NOT d.hibernated;
-    RETURN 'hibernated';
+    UPDATE core.deployments d SET hibernated = true WHERE d.id = target AND NOT d.hibernated;
+    RETURN CASE WHEN FOUND THEN 'hibernated' ELSE 'was hibernated already' END || core.but(target, also_hibernated => false);
 END $$;
 COMMENT ON FUNCTION armillary.hibernate IS 'Stops everything of a deployment and keeps it all.';
 
 CREATE FUNCTION armillary.wake(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE target bigint := core.resolve(wake.deployment);
 BEGIN
-    UPDATE core.deployments d SET hibernated = false WHERE d.id = core.resolve(wake.deployment) AND d.hibernated;
-    RETURN 'awake';
+    UPDATE core.deployments d SET hibernated = false WHERE d.id = target AND d.hibernated;
+    RETURN CASE WHEN FOUND THEN 'awake' ELSE 'was awake already' END || core.but(target);
 END $$;
 COMMENT ON FUNCTION armillary.wake IS 'Starts a hibernated deployment again.';
 
@@ -74,13 +101,8 @@ CREATE FUNCTION armillary.rollback(deployment text, revision bigint) RETURNS big
 DECLARE
     target bigint := core.resolve(rollback.deployment);
     now_is jsonb := core.document(target);
-    earlier jsonb := (SELECT r.spec FROM core.revisions r WHERE r.deployment_id = target AND r.revision = rollback.revision);
+    earlier jsonb := core.told(rollback.deployment, target, rollback.revision);
 BEGIN
-    IF earlier IS NULL THEN
-        PERFORM core.not_found(format('%s has no revision %s.', rollback.deployment, rollback.revision), 'Its newest revisions: '
-            || (SELECT string_agg(n.revision::text, ', ' ORDER BY n.revision DESC) FROM (
-                SELECT r.revision FROM core.revisions r WHERE r.deployment_id = target ORDER BY r.revision DESC LIMIT 20) AS n));
-    END IF;
     IF now_is->>'deletion_requested_at' IS NOT NULL THEN
         PERFORM core.refuse('what_is_being_deleted_is_not_rolled_back', '', format('%s is being deleted.', rollback.deployment),
             format('SELECT armillary.undelete(%L)', rollback.deployment));

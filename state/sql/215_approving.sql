@@ -30,6 +30,13 @@ COMMENT ON FUNCTION armillary.approve IS 'Agrees for one hour to what is held: d
 CREATE FUNCTION armillary.accept(deployment text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 DECLARE d core.deployments := (SELECT o FROM core.deployments o WHERE o.id = core.resolve(accept.deployment));
 BEGIN
+    IF core.held_because(d) IS NOT NULL THEN
+        PERFORM set_config('armillary.accepting', d.owner, true);
+        PERFORM core.count_hidden(d);
+        PERFORM set_config('armillary.accepting', '', true);
+        RETURN format('what was changed behind the triggers is accepted as generation %s of %s',
+            (SELECT o.generation FROM core.deployments o WHERE o.id = d.id), accept.deployment);
+    END IF;
     UPDATE core.status s SET observed_generation = d.generation - 1, converged_generation = NULL
      WHERE s.owner = d.owner AND s.observed_generation > d.generation;
     IF NOT FOUND THEN
@@ -38,7 +45,7 @@ BEGIN
     PERFORM pg_notify('armillary', '');
     RETURN format('generation %s of %s is accepted', d.generation, accept.deployment);
 END $$;
-COMMENT ON FUNCTION armillary.accept IS 'Accepts a desired state whose generation went back, as a restored database''s does.';
+COMMENT ON FUNCTION armillary.accept IS 'Accepts a desired state whose generation went back, as a restored database''s does, or that was changed behind the triggers.';
 
 CREATE FUNCTION armillary.takeover(reason text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN
@@ -48,6 +55,7 @@ BEGIN
     END IF;
     -- far beyond whatever the clusters remember: nobody takes a million leases between two backups
     UPDATE core.leases l SET epoch = l.epoch + 1000000, expires_at = now();
+    UPDATE core.installation SET restored_at = NULL;
     INSERT INTO core.audit (relation, key, operation, actor, actor_is_claimed, reason)
     VALUES ('installation', 'takeover', 'UPDATE', core.actor(), core.actor_is_claimed(), reason);
     PERFORM pg_notify('armillary', '');
@@ -56,8 +64,8 @@ END $$;
 COMMENT ON FUNCTION armillary.takeover IS 'After a restore from a backup: lets the daemon act on this database again, although the clusters remember a later one.';
 
 CREATE VIEW armillary.approvals AS
-    SELECT coalesce(w.name || '/' || d.name, a.owner) AS deployment, a.what, a.reason, a.approved_by, a.approved_at, a.expires_at
-      FROM core.approvals a LEFT JOIN core.deployments d ON d.owner = a.owner LEFT JOIN core.workspaces w ON w.id = d.workspace_id
+    SELECT coalesce(n.path, a.owner) AS deployment, a.what, a.reason, a.approved_by, a.approved_at, a.expires_at
+      FROM core.approvals a LEFT JOIN core.named n ON n.owner = a.owner
      WHERE a.expires_at > now();
 COMMENT ON VIEW armillary.approvals IS 'What is approved now, by whom and until when.';
 COMMENT ON COLUMN armillary.approvals.deployment IS 'workspace/name, or deployment/<id> when its row is gone.';

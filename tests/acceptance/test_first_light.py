@@ -234,7 +234,7 @@ def test_a_dropped_role_is_drift_repaired_and_recorded(settled: World):
     settled.settle()
 
     assert any(one["cause"] == "drift" and "demo-hello" in one["object"] for one in settled.events(event))
-    airflow = settled.airflow()
+    airflow = until("Airflow to answer", settled.airflow, seconds=60, every=1)
     run = f"after-the-drop-{time.time():.0f}"
     airflow.trigger("slow", run)
     until("a run to succeed", lambda: airflow.run("slow", run) == "success", seconds=90, every=0.5)

@@ -174,7 +174,7 @@ async def test_hints_list_what_there_is(api, hello):
 
 
 async def test_several_mistakes_are_counted(api, hello):
-    refused = await api.patch(HELLO, {"hibernated": 1, "drift_policy": "ignore", "colour": "red"})
+    refused = await api.patch(HELLO, {"hibernated": 1, "drift_policy": 2, "colour": "red"})
 
     assert "2 more" in refused.json["detail"]
 

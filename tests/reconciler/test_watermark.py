@@ -70,6 +70,9 @@ class Database:
         self._reach()
         return moment in self.history
 
+    async def tend(self) -> None:
+        """There is no history to keep."""
+
     def change(self) -> None:
         """Somebody changes what is desired. Numbers are counted; a token never comes twice."""
         self.tokens += 1

@@ -51,6 +51,9 @@ class Index:
     async def knows(self, moment: Moment) -> bool:
         return True
 
+    async def tend(self) -> None:
+        """There is no history to keep."""
+
     async def seal_inbox(self) -> frozenset[Owner]:
         return frozenset()
 

@@ -192,9 +192,9 @@ async def test_status_events_and_reasons_are_what_the_daemon_recorded(desired, h
 async def test_the_newest_version_of_a_secret_is_known(desired, hello, store):
     owner = await desired.owner("demo", "hello")
     assert await desired.secret_version("demo", "hello", "admin-password") is None
-    await store.secrets.mint(owner, {"admin-password": "hush-4711"})
+    minted = await store.secrets.mint(owner, {"admin-password": "hush-4711"})
 
-    assert await desired.secret_version("demo", "hello", "admin-password") == 1
+    assert await desired.secret_version("demo", "hello", "admin-password") == minted["admin-password"]
 
 
 async def test_a_note_is_an_event(desired, hello):

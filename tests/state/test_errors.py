@@ -31,7 +31,7 @@ MEANINGS = {
     "SELECT 'x'::integer": InvalidSpec,
     "SELECT * FROM core.nothing": SchemaMismatch,
     "SELECT core.nothing()": SchemaMismatch,
-    "UPDATE armillary.deployments SET generation = 1": Refused,
+    "UPDATE armillary.deployments SET workspace = 'x'": Refused,
     "SET LOCAL ROLE armillary_viewer; SELECT * FROM core.secrets": Refused,
     "SET LOCAL statement_timeout = 1; SELECT pg_sleep(5)": Unreachable,
     "SELECT pg_terminate_backend(pg_backend_pid())": Unreachable,
@@ -69,9 +69,9 @@ def test_what_the_schema_says_is_passed_on(url):
 
 
 def test_a_constraint_s_name_is_its_sentence(url):
-    error = translate(error_of(url, "UPDATE core.defaults SET bulk_percent = 101"))
+    error = translate(error_of(url, "UPDATE core.clusters SET port_first = 1"))
 
-    assert "bulk percent is a percentage" in str(error)
+    assert "cluster ports are a range" in str(error)
 
 
 def test_details_that_quote_rows_are_left_out(url):

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from state.errors import Refused, SchemaMismatch, StateError, Unreachable
-from state.migrate import migrate, require_server
+from state.migrate import migrate
+from state.revisions import require_server
 
 
 async def test_an_empty_database_is_brought_to_the_head_and_a_second_time_changes_nothing(empty_database_url):

@@ -164,15 +164,6 @@ def test_a_takeover_is_audited_with_its_reason(sql):
     assert rows(sql, "SELECT reason FROM core.audit WHERE key = 'takeover'") == [("the backup of Monday",)]
 
 
-def test_a_secret_that_is_minted_after_a_takeover_has_a_version_of_a_new_thousand(sql):
-    lease(sql)
-    kept = mint(sql, "before")
-    sql.execute("SELECT armillary.takeover('the backup of Monday')")
-
-    assert (kept, mint(sql, "after")) == (1, 1001)
-    assert mint(sql, "before") == kept
-
-
 def test_a_write_of_a_higher_epoch_than_the_leases_is_fenced(sql):
     epoch = lease(sql)
 

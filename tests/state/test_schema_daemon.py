@@ -48,7 +48,7 @@ def test_a_snapshot_is_complete(sql):
     sql.execute(PLAIN, ("PLAIN", "x"))
     sql.execute(SECRET, ("HUSH", "x"))
     sql.execute(SEAL)
-    sql.execute("SELECT core.mint(%s, 'fernet-key', 'k1', '\\x00')", (owner(sql),))
+    minted = one(sql, "SELECT core.mint(%s, 'fernet-key', 'k1', '\\x00')", owner(sql))
     write(sql, record(owner(sql)))
     loaded = load(sql)
 
@@ -57,7 +57,7 @@ def test_a_snapshot_is_complete(sql):
         "PLAIN": {"value": "x", "components": []},
         "HUSH": {"secret": True, "version": 1, "components": []},
     }
-    assert loaded["secrets"] == {"fernet-key": 1, "variable/HUSH": 1}
+    assert loaded["secrets"] == {"fernet-key": minted, "variable/HUSH": 1}
     assert loaded["ports"][0] == ["api-server", "http", 20000]
     assert loaded["milestones"] == [{"name": "migrate", "key": "schema/3.3.2", "begun": []}]
     assert loaded["inventory"] == [thing()]

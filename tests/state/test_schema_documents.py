@@ -92,7 +92,7 @@ def test_a_new_document_makes_a_deployment_at_generation_1(sql):
 
 
 @pytest.mark.parametrize(
-    ("expected", "message"), [(7, "is at generation 1, not 7"), (0, "exists already, at generation 1")]
+    ("expected", "message"), [(7, "is at generation 1, not 7"), (0, "There is a deployment demo/hello already")]
 )
 def test_a_document_for_another_generation_is_refused(sql, expected, message):
     before = everything(sql)
@@ -105,7 +105,7 @@ def test_a_document_for_another_generation_is_refused(sql, expected, message):
 
 def test_a_document_that_must_not_exist_yet_is_made_once(sql):
     assert put(sql, DOCUMENT, "new", expected=0)["generation"] == 1
-    with pytest.raises(psycopg.Error, match="exists already"):
+    with pytest.raises(psycopg.Error, match="There is a deployment demo/new already"):
         put(sql, DOCUMENT, "new", expected=0)
     with pytest.raises(psycopg.Error, match="at generation 0, not 3"):
         put(sql, DOCUMENT, "other", expected=3)

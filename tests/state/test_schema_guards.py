@@ -128,11 +128,13 @@ def test_a_revoked_token_stays_revoked_and_an_administrator_can_revoke(sql, sess
             admin.execute("UPDATE armillary.tokens SET expires_at = NULL")
 
 
-def test_a_viewer_reads_everything_and_changes_nothing(sql, session):
+def test_a_viewer_reads_everything_but_who_did_what_and_changes_nothing(sql, session):
     with session("armillary_viewer") as viewer:
         assert one(viewer, "SELECT count(*) FROM armillary.fleet") == 5
         assert rows(viewer, "SELECT armillary.why('demo/hello')")
         for (view,) in rows(sql, "SELECT viewname FROM pg_views WHERE schemaname = 'armillary'"):
+            if view in ("audit", "history"):
+                continue
             viewer.execute(f"SELECT * FROM armillary.{view}")
         for statement in (STOP, "SELECT armillary.restart('demo/hello')", "SELECT * FROM core.secrets"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
