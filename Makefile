@@ -20,7 +20,12 @@ down: $(VENV)/.made ## Stop everything that `make up` started. Data stays.
 	@$(RUN)/armillary down $(ARGS)
 
 test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… goes to pytest instead.
-	$(RUN)/pytest $(if $(ARGS),$(ARGS),-m "not image" -n 2 --dist loadscope --no-loadscope-reorder --durations=15)
+ifdef ARGS
+	$(RUN)/pytest $(ARGS)
+else
+	$(RUN)/pytest -m "not image and not airflow" -n 2 --dist loadscope --durations=10
+	$(RUN)/pytest -m airflow --durations=10
+endif
 
 test-image: $(VENV)/.made ## Build and run the container image with buildah, on a base made by debootstrap.
 	$(RUN)/pytest -m image -rs tests/image

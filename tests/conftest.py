@@ -19,8 +19,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from state.embedded import Embedded, prepare
 from state.embedded_files import configure
@@ -29,18 +27,6 @@ from state.unprivileged import unprivileged
 # pytest-asyncio asks for the current loop before each test; asked the first time, asyncio would make one that
 # nobody closes, and an unclosed loop is a warning, thus an error
 asyncio.set_event_loop(None)
-
-
-class _OneAirflow(LoadScopeScheduling):
-    """Each file goes to one processor, and everything that runs a real Airflow to the same one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", maxsplit=1)[0]
-        return "acceptance" if file.startswith("tests/acceptance/") else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    return _OneAirflow(config, log)
 
 
 _READY_SECONDS = 30.0

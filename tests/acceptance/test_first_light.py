@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import psutil
@@ -15,7 +16,7 @@ import pytest
 from cli import store
 from drivers.local import supervise
 
-from .world import AIRFLOW, DEPLOYMENT, World, below, kill, until
+from .world import AIRFLOW, DEPLOYMENT, AirflowApi, World, below, kill, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
@@ -234,10 +235,19 @@ def test_a_dropped_role_is_drift_repaired_and_recorded(settled: World):
     settled.settle()
 
     assert any(one["cause"] == "drift" and "demo-hello" in one["object"] for one in settled.events(event))
-    airflow = until("Airflow to answer", settled.airflow, seconds=60, every=1)
-    run = f"after-the-drop-{time.time():.0f}"
-    airflow.trigger("slow", run)
+    airflow, run = until("Airflow to take a run", lambda: _triggered(settled), seconds=60, every=1)
     until("a run to succeed", lambda: airflow.run("slow", run) == "success", seconds=90, every=0.5)
+
+
+def _triggered(world: World) -> tuple[AirflowApi, str] | None:
+    """Airflow and the run that it has taken, once it has connections to its database again."""
+    run = f"after-the-drop-{time.time():.0f}"
+    try:
+        airflow = world.airflow()
+        airflow.trigger("slow", run)
+    except URLError:
+        return None
+    return airflow, run
 
 
 def test_a_stranger_on_the_port_is_named_never_killed_and_the_port_taken_back(settled: World):
@@ -252,7 +262,7 @@ def test_a_stranger_on_the_port_is_named_never_killed_and_the_port_taken_back(se
     )
     try:
         settled.http("PATCH", DEPLOYMENT, {"components": {"api-server": {"replicas": 1}}})
-        held = until("the stranger to be named", lambda: _held(settled, event), seconds=20, every=0.2)
+        held = until("the stranger to be named", lambda: _held(settled, event), seconds=60, every=0.2)
         assert f"{stranger.pid}" in held
         assert str(port) in held
         assert stranger.poll() is None

@@ -10,6 +10,7 @@ from functools import partial
 
 from .catalogue import MUTANTS
 from .hunt import Catch, hunt
+from .known import note
 
 
 def main() -> int:
@@ -19,22 +20,26 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000, help="how many lives each has to be caught in")
     parser.add_argument("--processes", type=int, default=2, help="mutants at once")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long each is hunted at most")
+    parser.add_argument("--note", action="store_true", help="live the lives that showed them first from now on")
     asked = parser.parse_args()
     names = asked.only or [one.name for one in MUTANTS]
-    caught = 0
+    caught: dict[str, int] = {}
+    print(f"{'mutant':<40} {'caught by':<9} {'seed':>6} {'lives':>5} {'seconds':>7}")
     with multiprocessing.get_context("fork").Pool(asked.processes, maxtasksperchild=1) as pool:
         search = partial(hunt, seeds=asked.seeds, seconds_max=asked.seconds)
         for one in pool.imap_unordered(search, names, chunksize=1):
-            caught += one.seed is not None
+            if one.seed is not None:
+                caught[one.name] = one.seed
             print(_told(one), flush=True)
-    print(f"{caught} of {len(names)} mutants caught")
-    return 0 if caught == len(names) else 1
+    if asked.note:
+        note(caught)
+    print(f"{len(caught)} of {len(names)} mutants caught")
+    return 0 if len(caught) == len(names) else 1
 
 
 def _told(one: Catch) -> str:
-    if one.seed is None:
-        return f"{one.name}: SURVIVED {one.lives} lives, {one.seconds:.0f} s"
-    return f"{one.name}: caught at seed {one.seed} by {one.invariant} in {one.seconds:.1f} s: {one.what[:120]}"
+    by, seed = (one.invariant, str(one.seed)) if one.seed is not None else ("SURVIVED", "")
+    return f"{one.name:<40} {by:<9} {seed:>6} {one.lives:>5} {one.seconds:>7.1f}  {one.what[:100]}".rstrip()
 
 
 if __name__ == "__main__":

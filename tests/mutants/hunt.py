@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 
 from tests.simulation.checkers import Violation
 from tests.simulation.life import drawn, live
 from tests.simulation.reference import excess
 
 from .catalogue import MUTANTS
+from .known import known
 
 _REFERENCE_EACH = 8  # as `make simulate` does
 _GARBAGE_EACH = 20
@@ -30,16 +33,27 @@ class Catch:
 
 
 def hunt(name: str, seeds: int, seconds_max: float = float("inf")) -> Catch:
-    """Live the lives of seeds 0, 1, … with a mutant in this process. Not caught when time is up."""
+    """Live lives with a mutant in this process: the one that showed it last, then seeds 0, 1, …
+
+    Not caught when time is up.
+    """
     began, lives = time.monotonic(), 0
     with _BY_NAME[name].applied():
-        while lives < seeds and time.monotonic() - began < seconds_max:
-            found = _violations(lives)
+        for seed in islice(_order(name), seeds):
+            if time.monotonic() - began > seconds_max:
+                break
+            found = _violations(seed)
             lives += 1
             if found:
-                seconds, one = time.monotonic() - began, found[0]
-                return Catch(name, seconds, lives, lives - 1, one.invariant, one.what)
+                return Catch(name, time.monotonic() - began, lives, seed, found[0].invariant, found[0].what)
     return Catch(name, time.monotonic() - began, lives)
+
+
+def _order(name: str) -> Iterator[int]:
+    first = known().get(name)
+    if first is not None:
+        yield first
+    yield from (seed for seed in count() if seed != first)
 
 
 def _violations(seed: int) -> list[Violation]:

@@ -32,7 +32,7 @@ class Tasks(Observer):
         task = self._task(write.ref, snapshot)
         if task is not None and write.verb in ("create", "replace"):
             self._check_alone(write.ref, task, snapshot)
-        if write.verb in ("replace", "delete"):
+        if write.verb in ("replace", "delete") and _works_alone(write.ref, snapshot):
             self._check_ended(write)
 
     def _task(self, ref: Ref, snapshot: Snapshot) -> Task | None:
@@ -55,3 +55,9 @@ class Tasks(Observer):
         before = change.before if change is not None else None
         if before is not None and before.life == "task" and see(before, change.at).running:
             self._checkers.violated("S2", f"{write.ref} is cut off while it runs ({write.verb})")
+
+
+def _works_alone(ref: Ref, snapshot: Snapshot) -> bool:
+    """Whether a task was begun that needs others stopped: one that fills an empty database may be begun again."""
+    needs = [need for one in snapshot.inventory if one.ref == ref for need in one.needs]
+    return any(need.state == "stopped" for need in needs)
