@@ -131,14 +131,16 @@ class Probes:
 
 
 def judge(before: Answer, target: Target, what: str, *, answered: bool, now: float) -> Answer:
-    """The answer after a failed question."""
-    if not answered and not target.is_own:
-        return replace(
-            before, verdict="unseen", detail="the process asked about it does not answer", failing_since=None
-        )
+    """The answer after a failed question. What was well stays so until it has failed some times in a row."""
     failures = before.failures + 1
+    is_patient = before.verdict == "healthy" and failures < _PATIENCE
+    if not answered and not target.is_own:
+        if is_patient:
+            return replace(before, failures=failures)
+        what = "the process asked about it does not answer"
+        return replace(before, verdict="unseen", detail=what, failures=failures, failing_since=None)
     verdict, detail = before.verdict, before.detail
-    if verdict != "healthy" or failures >= _PATIENCE:
+    if not is_patient:
         verdict, detail = "unhealthy", what
     return replace(
         before,

@@ -90,7 +90,7 @@ def test_a_killed_daemon_leaves_airflow_running_and_the_next_one_adopts_it_all(s
     assert settled.pids() == pids
     assert settled.files() == files
     assert settled.sql("SELECT * FROM core.objects ORDER BY 1, 2, 3") == inventory
-    assert settled.events(events) == []
+    assert [one["message"] for one in settled.events(events)] == []
 
 
 def _is_ready(world: World) -> bool:

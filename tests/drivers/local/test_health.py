@@ -197,6 +197,17 @@ def test_silence_of_another_process_is_no_failure_of_this_one():
     assert answer.failing_since is None
 
 
+@given(st.integers(min_value=1, max_value=10))
+def test_silence_of_another_process_is_overheard_twice_for_one_that_was_healthy(failures: int):
+    answer = Answer(verdict="healthy", was_healthy=True)
+
+    for now in range(failures):
+        answer = judge(answer, OTHER, "does not answer", answered=False, now=float(now))
+
+    assert (answer.verdict == "unseen") == (failures >= 3)
+    assert answer.failing_since is None
+
+
 @pytest.mark.parametrize(
     ("pointer", "found"),
     [("/a/b", "x"), ("/list/1", "2"), ("/a", None), ("/none", None), ("/a~1b", "slash"), ("/flag", "true")],
