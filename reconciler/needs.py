@@ -101,8 +101,10 @@ def is_met(need: Need, world: World) -> bool:
 
 
 def _is_still(ref: Ref, observed: Observed) -> bool:
+    """True when nothing runs in a place. What stands there without our mark may be ours, and run."""
     seen = observed.seen.get(ref)
-    return ref.kind not in observed.blind and (seen is None or seen.running == 0)
+    is_known = ref.kind not in observed.blind and ref not in observed.foreign
+    return is_known and (seen is None or seen.running == 0)
 
 
 def _is_ready(unit: UnitName, world: World) -> bool:

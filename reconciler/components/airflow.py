@@ -112,7 +112,17 @@ def _settings_files(executor: str, dags_folder: str, parallelism: str) -> Mappin
 
 def login_files(facts: Facts) -> Mapping[str, Text]:
     """The password file of Airflow's simple auth manager, holding the one generated login."""
-    return {"passwords.json": text(f'{{"{ADMIN}": "', facts.secret("admin-password"), '"}\n')}
+    return _login_files(facts.secret("admin-password"))
+
+
+def _login_files(password: SecretRef) -> Mapping[str, Text]:
+    return {"passwords.json": text(f'{{"{ADMIN}": "', password, '"}\n')}
+
+
+@lru_cache(maxsize=1024)
+def _login_digest(password: SecretRef) -> str:
+    """Every process of a deployment asks for it."""
+    return digest(_login_files(password))
 
 
 @lru_cache(maxsize=1024)
@@ -235,7 +245,7 @@ def mounts(spec: Spec, facts: Facts) -> tuple[Mount, ...]:
     """The files that every Airflow process reads, with their digests, so that changing them restarts it."""
     return (
         Mount(unit=SETTINGS, digest=_settings_digest(*_settings_key(spec))),
-        Mount(unit=LOGIN, digest=digest(login_files(facts))),
+        Mount(unit=LOGIN, digest=_login_digest(facts.secret("admin-password"))),
         Mount(unit=HOME),
         Mount(unit=LOGS),
     )

@@ -78,6 +78,8 @@ class Memory:
         return self.row.secrets
 
     async def reveal(self, ref: SecretRef) -> str:
+        if self.row.secrets.get(ref.name, 0) < ref.version:
+            raise Unavailable(f"version {ref.version} of {ref.name} of {ref.owner} is not in the store")
         return f"value of {ref.name} {ref.version}"
 
     def _put(self, rows: tuple[Known, ...]) -> None:

@@ -130,6 +130,18 @@ async def test_hibernate_and_wake():
     assert one.memory.row.status.condition("Ready").status == "True"
 
 
+@pytest.mark.parametrize("stage", ["stopping", "retaining"])
+async def test_a_deletion_goes_on_when_a_restore_lost_the_secrets_of_what_is_kept(stage):
+    one = life()
+    await one.settle()
+    one.memory.ask(stage=stage, secrets={})
+
+    await one.settle()
+
+    assert one.memory.row.status.condition("Synced").status == "True"
+    assert one.world.thing(ref("database", "Database")) is not None
+
+
 async def test_a_deletion_stops_at_once_keeps_data_and_ends_with_nothing():
     one = life(faults=replace(POLITE, lingering=(3.0, 9.0)))
     await one.settle()

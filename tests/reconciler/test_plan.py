@@ -83,6 +83,16 @@ def test_an_open_task_stops_what_it_needs_stopped_and_waits_for_it():
     assert told(todo) == ["Stop scheduler [generation]", "later Create migrate", "later Update scheduler"]
 
 
+def test_a_task_does_not_begin_while_something_foreign_stands_where_what_it_needs_stopped_stood():
+    look = observed(
+        seen(DATABASE), foreign={Ref("Process", "scheduler"): "scheduler carries somebody else's mark"}
+    )
+
+    todo = planned(desired(DATABASE, MIGRATE, SCHEDULER), look)
+
+    assert told(todo) == ["later Create migrate", "held scheduler"]
+
+
 def test_nothing_is_stopped_for_a_task_whose_other_needs_do_not_hold_yet():
     look = observed(seen(DATABASE, health=Health.PROGRESSING), seen(SCHEDULER))
 

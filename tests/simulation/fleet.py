@@ -35,6 +35,7 @@ SETTINGS = Settings(
     orphan_interval_seconds=300.0,
 )
 _OPEN_SECONDS = 15.0
+_STANDBY_SECONDS = 7.0  # half of all that happens would be a standby asking each second
 
 Ticks = dict[str, tuple[float, Callable[[], None]]]
 
@@ -129,7 +130,7 @@ class Fleet:
     async def _serve(self, name: str, stop: asyncio.Event) -> None:
         desk = Desk(self._store, self._checkers, name)
         random = Random(self._seed * 1000 + self._lives)
-        leadership = Leadership(self._store, name=LEASE, holder=name)
+        leadership = Leadership(self._store, name=LEASE, holder=name, retry_seconds=_STANDBY_SECONDS)
         watched = {cluster: self._driver(cluster, world, desk) for cluster, world in self._worlds.items()}
         drivers = tuple(
             Bulkhead(

@@ -17,7 +17,6 @@ from drivers.simulation.world import World
 from model.digest import digest
 from model.names import Owner, Ref
 from model.status import Reason
-from reconciler import leadership
 
 from .attention import Attention, Trial
 from .checkers import Checkers, Violation
@@ -37,7 +36,6 @@ from .weather import Forecast, Storm, forecast
 CONVERGED_WITHIN_SECONDS = 2400.0
 """After healing: backoff's cap and a fight's are 300 s, a budget's window too, and the gate warms up."""
 _LOOK_SECONDS = 10.0
-_STANDBY_SECONDS = 7.0  # half of all that happens would be a standby asking each second
 _QUIET_PERIODS = 2
 
 
@@ -205,10 +203,12 @@ class Life:
     async def _converge(self) -> bool:
         """L1, L4: whatever happened, all is as desired within a bound, when people do what they are told."""
         began = self.loop.time()
-        looks = 0
-        while (why := self._unsettled()) or self._changes_soon():
+        looks, loads = 0, Counter(self.checkers.loads)
+        is_known = False  # whether everybody had been looked at one look ago, and whatever is wrong was told
+        while any(self._unsettled()) or self._changes_soon() or not is_known:
+            is_known = all(self.checkers.loads[owner] > loads[owner] for owner in self._known())
             if self.loop.time() - began > CONVERGED_WITHIN_SECONDS:
-                self._tell_unsettled(why)
+                self._tell_unsettled()
                 return False
             await asyncio.sleep(_LOOK_SECONDS)
             looks += 1
@@ -216,6 +216,10 @@ class Life:
                 self._do_as_told()
         self._converged_after = self.loop.time() - began
         return True
+
+    def _known(self) -> list[Owner]:
+        """Whom each resync has to look at."""
+        return [row.owner for row in self._rows() if row.spec is not None or row.inventory]
 
     def _do_as_told(self) -> None:
         done = self.people.answer(self._remove_stray)
@@ -229,29 +233,30 @@ class Life:
     def _remove_stray(self, ref: Ref) -> None:
         self.truth.world_of(ref).remove(ref)
 
-    def _tell_unsettled(self, why: list[str]) -> None:
-        for one in why or ["something is about to change for ever"]:
+    def _tell_unsettled(self) -> None:
+        for one in list(self._unsettled()) or ["something is about to change for ever"]:
             self.checkers.violated("L1", f"not as desired {CONVERGED_WITHIN_SECONDS:.0f} s after healing: {one}")
 
-    def _unsettled(self) -> list[str]:
-        """Why not all is as desired, or is not said to be; empty when it is."""
-        wrong = [f"{row.owner}: {why}" for row in self._rows() for why in self._wrong(row)]
-        return wrong + [f"{ref} is of an owner that nobody knows" for ref in self.truth.unclaimed()]
+    def _unsettled(self) -> Iterator[str]:
+        """Why not all is as desired, or is not said to be; nothing when it is. The cheapest looks come first."""
+        for row in self._rows():
+            for why in self._wrong(row):
+                yield f"{row.owner}: {why}"
+        for ref in self.truth.unclaimed():
+            yield f"{ref} is of an owner that nobody knows"
 
-    def _wrong(self, row: Row) -> list[str]:
+    def _wrong(self, row: Row) -> Iterator[str]:
         if row.spec is None:
-            return self._wrong_orphan(row)
-        why = _dishonest(row, self.store)
-        if not why:
+            left = (ref for ref in self.truth.extras(row) if not self.truth.is_retained(ref))
+            yield from (f"{ref} is left of a lost deployment" for ref in left)
+        elif why := _dishonest(row, self.store):
+            yield why
+        else:
+            yield from self.truth.differences(row)
             # what is in no inventory is told at the next search for strays, and people see to it
             extras = self.truth.extras(row)
-            left = [ref for ref in extras if not self.truth.is_retained(ref) or ref not in row.inventory]
-            why = [*self.truth.differences(row), *(f"{ref} is left" for ref in left)]
-        return why
-
-    def _wrong_orphan(self, row: Row) -> list[str]:
-        left = [ref for ref in self.truth.extras(row) if not self.truth.is_retained(ref)]
-        return [f"{ref} is left of a lost deployment" for ref in left]
+            left = (ref for ref in extras if not self.truth.is_retained(ref) or ref not in row.inventory)
+            yield from (f"{ref} is left" for ref in left)
 
     def _changes_soon(self) -> bool:
         """Whether a deletion comes to its next stage before a quiet while would be over."""
@@ -267,10 +272,9 @@ class Life:
         for _ in range(_QUIET_PERIODS):
             loads = Counter(self.checkers.loads)
             await asyncio.sleep(SETTINGS.resync_interval_seconds * 1.2)
-            for row in self._rows():
-                is_known = row.spec is not None or row.inventory
-                if is_known and self.checkers.loads[row.owner] == loads[row.owner]:
-                    self.checkers.violated("L3", f"{row.owner} was not looked at in a whole resync period")
+            for owner in self._known():
+                if self.checkers.loads[owner] == loads[owner]:
+                    self.checkers.violated("L3", f"{owner} was not looked at in a whole resync period")
         now = self._writes()
         if now != (writes, asked, stored):
             told = f"{now[0] - writes} effects, {now[1] - asked} writes asked for, {now[2] - stored} commits"
@@ -304,21 +308,19 @@ class Life:
         )
 
 
-def _dishonest(row: Row, store: Store) -> list[str]:
-    """What an owner's status does not say as it is, when all is well."""
+def _dishonest(row: Row, store: Store) -> str:
+    """What an owner's status does not say as it is, when all is well; empty when it does."""
     status = row.status
     if status is None or status.observed_generation != row.generation:
         seen = status.observed_generation if status is not None else "never"
-        return [f"generation {row.generation} is asked for, and {seen} observed"]
+        return f"generation {row.generation} is asked for, and {seen} observed"
     synced, ready = status.condition("Synced"), status.condition("Ready")
     stage = row.stage(store.now)
     if synced is None or synced.status != "True":
-        return [f"Synced is {synced and (synced.status, synced.reason, synced.message)}"]
-    if stage != "active":
-        return []
-    if ready is None or (ready.status != "True" and ready.reason is not Reason.STOPPED):
-        return [f"Ready is {ready and (ready.status, ready.reason, ready.message)}"]
-    return []
+        return f"Synced is {synced and (synced.status, synced.reason, synced.message)}"
+    if stage == "active" and (ready is None or (ready.status != "True" and ready.reason is not Reason.STOPPED)):
+        return f"Ready is {ready and (ready.status, ready.reason, ready.message)}"
+    return ""
 
 
 def _log(checkers: Checkers) -> list:
@@ -353,11 +355,9 @@ def _heard(checkers: Checkers) -> Iterator[None]:
     logs = [one.log for one in modules]
     for one in modules:
         one.log = ear
-    retry, leadership._RETRY_SECONDS = leadership._RETRY_SECONDS, _STANDBY_SECONDS  # type: ignore[misc]
     try:
         yield
     finally:
-        leadership._RETRY_SECONDS = retry  # type: ignore[misc]
         for one, log in zip(modules, logs, strict=True):
             one.log = log
 

@@ -43,7 +43,7 @@ class Store:
         self.inbox: list[tuple[Owner, str]] = []
         self._history: deque[tuple[float, Tables]] = deque()
         self._listeners: dict[int, asyncio.Event] = {}
-        self._minted = 0
+        self._minted = self._lots = 0
         self._tokens = 0
 
     # Time.
@@ -142,7 +142,8 @@ class Store:
         row = self.tables.rows.get(owner) or Row(owner=owner)
         missing = sorted(values.keys() - row.secrets.keys())
         if missing:
-            first = 1 + 1000 * int(self._random.random() * 10**6)  # as state/secrets.py
+            self._lots += 1
+            first = 1 + 1000 * self._lots  # as state/secrets.py, which draws: no two lots are the same
             made = {(name, first): self._value(owner, name) for name in missing}
             secrets = {**row.secrets, **dict.fromkeys(missing, first)}
             self._commit(row, replace(row, secrets=secrets, values={**row.values, **made}))

@@ -279,7 +279,7 @@ class People:
         return self._ask(row, replace(row.spec, executor=EXECUTORS[int(number * len(EXECUTORS))]))
 
     def _rollback(self, row: Row, number: float) -> str:
-        earlier = self.revisions.get(row.owner, [])
+        earlier = [one for one in self.revisions.get(row.owner, []) if _has_secrets(row, one)]
         if not earlier or row.deletion is not None:
             return ""
         return self._ask(row, earlier[int(number * len(earlier))])
@@ -340,3 +340,11 @@ class People:
             remove(Ref(stray.group(1), stray.group(2)))  # type: ignore[operator]
             return f"remove {stray.group(0)}"
         return ""
+
+
+def _has_secrets(row: Row, spec: Spec) -> bool:
+    """Whether the store has the secrets of a revision: a restored one may have lost them, and refuses."""
+    sealed = (
+        (f"variable/{key}", one.version) for key, one in spec.variables.items() if isinstance(one, SecretVariable)
+    )
+    return all(version == 0 or (name, version) in row.values for name, version in sealed)
