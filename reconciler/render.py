@@ -92,10 +92,10 @@ def site_of(before: Snapshot, *, installation: str, home: str, database: tuple[s
 def secrets_to_mint(before: Snapshot) -> frozenset[str]:
     """Names of secrets that the deployment's components need and that were never generated.
 
-    What a deletion keeps for a while needs them too: a restored database may have lost those it was made with.
+    What a deletion keeps for a while needs them too: a restored database may have lost those it was made with, and
+    may not even know that it was made.
     """
-    is_kept = before.stage == "active" or (before.stage != "purging" and before.inventory)
-    if before.spec is None or not is_kept:
+    if before.spec is None or before.stage == "purging":
         return frozenset()
     wanted = {name for component in CATALOG.values() for name in component.secrets}
     return frozenset(wanted - before.secrets.keys())

@@ -67,11 +67,12 @@ def test_every_secret_that_is_referred_to_is_minted():
     assert len({mint(name) for name in wanted}) == len(wanted)
 
 
-def test_secrets_are_minted_once_and_never_for_what_is_being_deleted():
+def test_secrets_are_minted_once_and_never_for_what_keeps_nothing_any_more():
     everything = dict.fromkeys(secrets_to_mint(snapshot()), 1)
 
     assert secrets_to_mint(snapshot(secrets=everything)) == frozenset()
-    assert secrets_to_mint(snapshot(stage="stopping")) == frozenset()
+    assert secrets_to_mint(snapshot(stage="retaining")) == everything.keys()
+    assert secrets_to_mint(snapshot(stage="purging")) == frozenset()
 
 
 def test_a_fernet_key_is_what_airflow_demands():
