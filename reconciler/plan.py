@@ -193,6 +193,9 @@ def _for_standing(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Ver
         return _gated(Update(object=wanted, cause=here.circumstances.asked, why=why, uid=seen.uid), unit, here)
     if seen.drift:
         why = "; ".join(one.what + (f" (by {one.by})" if one.by else "") for one in seen.drift)
+        if row is not None and row.state == "present" and row.digest != wanted.digest:
+            # We made something newer of it since: what is seen may be of before that, and is no drift.
+            return _gated(Update(object=wanted, cause=here.circumstances.asked, why=why, uid=seen.uid), unit, here)
         return _repair(Update(object=wanted, cause=Cause.DRIFT, why=why, uid=seen.uid), here)
     if seen.health is Health.FAILED:
         return _retried(Update(object=wanted, cause=Cause.RETRY, why=f"failed: {seen.detail}", uid=seen.uid), here)

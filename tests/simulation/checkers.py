@@ -31,7 +31,7 @@ _HOLD_SECONDS = 15.0
 _PASS_SECONDS = 60.0
 """A pass with slow calls takes no longer."""
 _FIGHT_SECONDS, _REPAIRS_MAX = 300.0, 24
-"""Of each daemon's life: three repairs in a minute, then pauses that double. A new daemon begins anew."""
+"""Three repairs in a minute, then pauses that double; a new daemon begins anew. Refused ones change nothing."""
 _RECOVERY_SECONDS = 60.0
 """For another daemon to get the lease, to compare stamps, and to look at everybody."""
 _FOUGHT = 3
@@ -163,6 +163,8 @@ class Checkers:
     def wrote(self, write: Write) -> None:
         """Just after an effect."""
         self.counts["writes"] += 1
+        if self._actions[write.by, write.ref][0].cause is Cause.DRIFT:
+            self._check_fight(write.ref)
         for one in self.observers:
             one.wrote(write)
         self.note(f"{write.by} did {write.verb} {write.ref} of {write.owner}", write.uid)
@@ -250,8 +252,6 @@ class Checkers:
             self.violated("S5", f"{action.ref} is made as generation {snapshot.generation} does not ask for")
         elif self._truth.is_as_wanted(wanted, snapshot.owner, since=self.now - _FRESH_SECONDS):
             self.violated("S7", f"{action.ref} is written and was as desired for {_FRESH_SECONDS:.0f} s")
-        if action.cause is Cause.DRIFT:
-            self._check_fight(action.ref)
 
     def is_fought_over(self, ref: Ref) -> bool:
         """Whether something was repaired so often that its next repair may wait."""
