@@ -74,9 +74,10 @@ class Observed:
 
     `seen`: objects of ours. `foreign`: wanted places that something not ours stands in (an object of that
     name without our mark, a port somebody holds): ref → a sentence naming the holder. `blind`: kinds that
-    could not be seen → why; nothing about them may be concluded. `as_of`: for each kind that was read from a
-    cache, the version of the world that the cache had reached; kinds that are missing were read from the world
-    itself. Versions of one kind grow with time, until a world is restored from a backup.
+    could not be seen → why; nothing about them may be concluded. `as_of`: for each kind that a cache is kept
+    of, the version of the world that was read, from the cache or from the world itself; kinds that are missing
+    are always read from the world itself. Versions of one kind grow with time, until a world is restored from a
+    backup.
     """
 
     seen: Mapping[Ref, Seen] = field(default_factory=dict)

@@ -184,7 +184,7 @@ def _inventory(finding: Finding) -> Iterator[Known]:
         if seen is None or seen.digest != wanted.digest or wanted.ref in actions:
             continue
         row = rows.get(wanted.ref)
-        if row is not None and row.state == "stopped" and seen.running == 0 and seen.drift:
+        if row is not None and row.state == "stopped" and seen.drift:
             continue  # until it is started again, or somebody else starts it
         # also where the row tells of less: a write whose answer was lost, an object adopted or made anew by others
         fresh = known_of(wanted, finding.desired, uid=seen.uid)

@@ -63,7 +63,7 @@ class Footprints:
             return Sight(observed=observed)
         prints = self._owners.setdefault(owner, _Prints())
         if fresh:
-            prints.written, prints.reached = {}, dict(observed.as_of)
+            _keep_blind(prints, observed)
             return Sight(observed=observed)
         backwards = {kind for kind, version in observed.as_of.items() if version < prints.reached.get(kind, 0)}
         prints.reached.update({kind: at for kind, at in observed.as_of.items() if kind not in backwards})
@@ -105,6 +105,13 @@ class Footprints:
     def forget(self, owner: Owner) -> None:
         """Nothing is left of an owner."""
         self._owners.pop(owner, None)
+
+
+def _keep_blind(prints: _Prints, observed: Observed) -> None:
+    """After a look at the world itself: what it did not show is as little seen as before."""
+    prints.written = {ref: when for ref, when in prints.written.items() if ref.kind in observed.blind}
+    unread = {kind: version for kind, version in prints.reached.items() if kind in observed.blind}
+    prints.reached = {**unread, **observed.as_of}
 
 
 def _without(observed: Observed, backwards: set[Kind]) -> Observed:

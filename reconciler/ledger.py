@@ -31,7 +31,7 @@ _WENT_BACK = (
 
 
 class Ledger:
-    """One daemon's memory under one lease. Times are seconds of the running loop's clock.
+    """One daemon's memory, most of it under one lease. Times are seconds of the running loop's clock.
 
     Before it leads it allows nothing that a budget or a gate has to allow. `hold` tells why nothing at all may be
     changed in a cluster now; empty: it may.
@@ -46,6 +46,7 @@ class Ledger:
         self._epoch: int | None = None
         self._newest = Moment()  # the newest change that this daemon ever saw
         self._went_back = False
+        self.footprints = Footprints(limits)  # of this process: its caches do not begin anew with a lease
         self._restart(float("inf"))
 
     def lead(self, epoch: int, now: float) -> None:
@@ -72,7 +73,6 @@ class Ledger:
 
     def _restart(self, began_at: float) -> None:
         self.strays: dict[Owner, frozenset[str]] = {}  # clusters where something of an owner was met unexpectedly
-        self.footprints = Footprints(self._limits)
         self._began_at = began_at
         self._budgets: dict[str, Budget] = {}
         self._gates: dict[str, FleetGate] = {}

@@ -188,7 +188,7 @@ def _for_standing(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Ver
     if seen.digest != wanted.digest:
         return _gated(_changed(wanted, seen, _cause_of_difference(wanted, here)), unit, here)
     row = here.known.get(wanted.ref)
-    if row is not None and row.state == "stopped" and seen.running == 0 and seen.drift:
+    if row is not None and row.state == "stopped" and seen.drift:
         why = f"{wanted.ref} was stopped for a task, and may run again"
         return _gated(Update(object=wanted, cause=here.circumstances.asked, why=why, uid=seen.uid), unit, here)
     if seen.drift:

@@ -83,7 +83,7 @@ class SimulationDriver:
             seen={one.ref: one for one in view.of(self._claim(owner)) if one.ref.kind not in blind},
             foreign=self._foreign(owner, wanted, view, blind),
             blind=blind,
-            as_of={kind: at for kind, at in view.as_of.items() if kind not in blind},
+            as_of={kind: at for kind, at in self._as_of(view, fresh=fresh).items() if kind not in blind},
         )
         await world.delay()
         return observed
@@ -160,6 +160,12 @@ class SimulationDriver:
                 found[ref] = _holder(thing)
         # a set has no order that is the same in every run
         return dict(sorted(found.items()))
+
+    def _as_of(self, view: View, *, fresh: bool) -> Mapping[Kind, int]:
+        """The versions that a look shows, where later looks may be at a cache that is behind them."""
+        if fresh and self._world.faults.is_cached:
+            return dict.fromkeys(self._ordered, self._world.version)
+        return view.as_of
 
     def _blind(self) -> dict[Kind, str]:
         """The kinds that this look does not show, and why."""

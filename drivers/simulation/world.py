@@ -70,7 +70,8 @@ class World:
     `is_down`: nobody is reached until it is set back. `is_black_hole`: nobody is answered. `blind`: kinds nobody
     sees until they are removed → why. `is_at_peace`: nobody strikes any more. `writes` is the log of effects,
     `starts` counts how often each process and task was started by one of them, `injected` what went wrong, by
-    class. `stamp` is the note that says who leads the cluster; `listeners` are told of changes, by name.
+    class. `stamp` is the note that says who leads the cluster, `reset_at` when its versions began anew;
+    `listeners` are told of changes, by name.
     """
 
     seed: int = 0
@@ -82,6 +83,7 @@ class World:
     is_at_peace: bool = False
     blind: dict[Kind, str] = field(default_factory=dict)
     stamp: Stamp | None = None
+    reset_at: float = float("-inf")
     writes: list[Write] = field(default_factory=list)
     starts: Counter[Ref] = field(default_factory=Counter)
     injected: Counter[str] = field(default_factory=Counter)
@@ -256,7 +258,7 @@ class World:
             before = self._register.things.get(ref)
             self._register.put(ref, thing, self.clock())
             self._tell(before, thing)
-        self._register.version = version
+        self._register.version, self.reset_at = version, self.clock()
         for listener in self.listeners.values():
             listener.interrupt()
 

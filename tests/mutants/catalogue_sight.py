@@ -10,7 +10,7 @@ from model.objects import Observed
 from model.plan import Delete, Plan
 from reconciler.footprints import Sight
 
-from .patching import Mutant, around, instead
+from .patching import Mutant, around
 
 
 async def _look(right: Any, driver: Any, owner: Any, wanted: Any, *, fresh: bool) -> Observed:
@@ -31,10 +31,6 @@ def _believed(right: Any, self: Any, owner: Any, observed: Any, **named: Any) ->
 
 def _nothing_unseen(right: Any, *args: Any, **named: Any) -> Sight:
     return replace(right(*args, **named), unseen={}, is_doubtful=False)
-
-
-async def _cached(right: Any, *args: Any, fresh: bool) -> Any:
-    return await right(*args, fresh=False)
 
 
 def _from_writes(right: Any, before: Any, plan: Any, *args: Any) -> Any:
@@ -79,18 +75,6 @@ MUTANTS = (
         "A view that went back in time is believed.",
         "Sieve: time travel",
         (around("reconciler.footprints:Footprints.seen", _believed),),
-    ),
-    Mutant(
-        "no-fresh-look",
-        "What cannot be undone is decided from a cache.",
-        "Sieve: stale state",
-        (instead("reconciler.reconcile:is_destructive", value=False),),
-    ),
-    Mutant(
-        "always-from-cache",
-        "The world itself is never asked.",
-        "Sieve: stale state",
-        (around("reconciler.reconcile:_seen", _cached),),
     ),
     Mutant(
         "synced-from-an-accepted-write",

@@ -7,17 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from model.plan import Held, Update
-from model.status import Reason
 
 from .patching import Mutant, Patch, around, instead
-
-
-def _no_generation(right: Any, self: Any, row: Any, epoch: int, generation: int | None) -> None:
-    right(self, row, epoch, None)
-
-
-def _generation_only(right: Any, self: Any, row: Any, epoch: int, generation: int | None) -> None:
-    right(self, row, max(self.epoch, row.epoch), generation)
 
 
 def _never_over(right: Any) -> property:
@@ -56,7 +47,7 @@ def _unpaused(right: Any, before: Any, *args: Any) -> Any:
 def _paused_for_ever(right: Any, before: Any, *args: Any) -> Any:
     synced = before.status.condition("Synced") if before.status is not None else None
     found = right(before, *args)
-    return replace(found, paused="Paused.") if synced is not None and synced.reason is Reason.PAUSED else found
+    return replace(found, paused="Paused.") if synced is not None and "aused" in synced.message else found
 
 
 def _repaired(right: Any, before: Any, *args: Any) -> Any:
@@ -86,16 +77,10 @@ _NO_HOLD = instead("reconciler.watermark:Watermark.hold", "")
 
 MUTANTS = (
     Mutant(
-        "older-status-wins",
-        "A pass of an older generation writes over a newer one's status.",
-        "stale status updates",
-        (around("tests.simulation.store:Store._fence", _no_generation),),
-    ),
-    Mutant(
-        "no-epoch-fence",
-        "Who lost the lease still records.",
-        "split brain",
-        (around("tests.simulation.store:Store._fence", _generation_only),),
+        "status-unfenced",
+        "A pass of an older generation, or of who lost the lease, writes over a newer one's status.",
+        "stale status updates; split brain",
+        (instead("tests.simulation.store:Store._fence", None),),
     ),
     Mutant(
         "leads-after-its-lease",
@@ -123,9 +108,12 @@ MUTANTS = (
     ),
     Mutant(
         "news-lost-while-working",
-        "A key that is asked for during its pass is forgotten.",
+        "A key that is asked for during its pass is forgotten, and nobody sweeps for changes.",
         "work queues without a dirty set",
-        (around("reconciler.queue:WorkQueue.add", _lost_while_working),),
+        (
+            around("reconciler.queue:WorkQueue.add", _lost_while_working),
+            Patch("reconciler.feeds:Feeds._sweep", lambda _: _deaf),
+        ),
     ),
     Mutant(
         "signals-only",

@@ -222,6 +222,18 @@ def test_one_component_scaled_to_nothing_leaves_the_deployment_ready_but_nothing
     assert condition(whole, "Ready").reason is Reason.STOPPED
 
 
+@pytest.mark.parametrize("running", [1, 0], ids=["still draining", "stopped"])
+def test_what_we_stopped_counts_as_stopped_until_it_runs_as_it_should(running):
+    before = snapshot(known(APP, state="stopped"))
+    drained = seen(APP, running=running, drift=(Drift(what="it was stopped"),))
+
+    still = concluded(desired(MIGRATE, APP), observed(drained), before)
+    again = concluded(desired(MIGRATE, APP), observed(seen(APP)), before)
+
+    assert [one for one in still.record.objects if one.ref == drained.ref] == []
+    assert [one.state for one in again.record.objects if one.ref == drained.ref] == ["present"]
+
+
 def test_a_paused_owner_says_until_when_and_is_looked_at_then():
     before = snapshot(paused_until=LATER, pause_reason="audit")
 

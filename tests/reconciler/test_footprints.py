@@ -111,6 +111,16 @@ def test_after_a_fresh_view_the_cache_is_held_against_that_one():
     assert look(prints, cached(4)).is_doubtful
 
 
+def test_a_fresh_view_that_was_blind_has_shown_nothing():
+    prints = Footprints(LIMITS)
+    look(prints, cached(20))
+    prints.wrote(OWNER, update(), 22, 0.0)
+    look(prints, Observed(blind={"Process": "503"}), fresh=True)
+
+    assert look(prints, cached(21)).unseen
+    assert look(prints, cached(19)).is_doubtful
+
+
 # --- time does not go back --------------------------------------------------------------------------------
 
 

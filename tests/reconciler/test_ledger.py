@@ -85,13 +85,13 @@ def test_another_lease_begins_the_while_again_and_the_same_one_does_not():
     assert (same.gate, another.gate) == ("", TURN)
 
 
-def test_another_lease_forgets_footprints_that_may_be_out_of_date():
+def test_another_lease_of_the_same_process_remembers_its_footprints_as_its_caches_are_the_same():
     ledger = leading()
     ledger.footprints.wrote(OWNER, update(Cause.GENERATION).now[0], 12, 0.0)
     ledger.lead(2, 1.0)
 
     view = Observed(seen=SIGHT.observed.seen, as_of={"Process": 11})
-    assert not ledger.footprints.seen(OWNER, view, fresh=False, now=1.0).unseen
+    assert ledger.footprints.seen(OWNER, view, fresh=False, now=1.0).unseen
 
 
 # --- the budget -------------------------------------------------------------------------------------------

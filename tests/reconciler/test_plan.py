@@ -112,6 +112,18 @@ def test_drift_of_what_is_stopped_for_a_task_is_not_repaired_until_the_task_is_d
     assert told(after) == ["Update scheduler [drift]"]
 
 
+@pytest.mark.parametrize("running", [1, 0], ids=["still draining", "stopped"])
+def test_what_we_stopped_is_started_again_for_whoever_asked_and_is_no_drift(running):
+    drained = seen(SCHEDULER, drift=DRIFT, running=running, health=Health.STOPPED)
+    before = snapshot(known(DATABASE), known(SCHEDULER, state="stopped"), done=DONE)
+
+    todo = planned(
+        desired(DATABASE, MIGRATE, SCHEDULER), observed(seen(DATABASE), drained), before, repair_drift=False
+    )
+
+    assert told(todo) == ["Update scheduler [generation]"]
+
+
 def test_drift_is_repaired_at_once_whatever_the_needs():
     look = observed(seen(DATABASE, health=Health.UNHEALTHY), seen(SCHEDULER, drift=DRIFT))
 

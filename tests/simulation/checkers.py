@@ -57,8 +57,14 @@ class Observer:
     def loaded(self, snapshot: Snapshot) -> None:
         """A pass began."""
 
+    def applying(self, desk: Desk, action: Action) -> None:
+        """A daemon is about to write."""
+
     def wrote(self, write: Write) -> None:
         """A daemon's write had its effect."""
+
+    def acknowledged(self, desk: Desk, action: Action) -> None:
+        """A daemon heard that its write succeeded."""
 
     def committed(self, before: Row | None, after: Row | None, record: Record | None) -> None:
         """The store's row of an owner was changed by anybody."""
@@ -149,6 +155,8 @@ class Checkers:
         self.counts["writes asked for"] += 1
         self.note(f"{desk.name} {type(action).__name__} {action.ref} [{action.cause}]", action.why)
         snapshot = desk.loaded[owner]
+        for one in self.observers:
+            one.applying(desk, action)
         self._actions[desk.name, action.ref] = (action, snapshot)
         self._check_lease(desk, action)
         self._check_order(owner, action, snapshot)
@@ -158,6 +166,8 @@ class Checkers:
             self._check_delete(action, snapshot)
         elif isinstance(action, Change):
             self._check_change(action, snapshot)
+            if action.cause is Cause.DRIFT and snapshot.spec and snapshot.spec.drift_policy == "report":
+                self.violated("S2", f"{action.ref} is repaired, and its drift is only to be reported")
         return self.before_write(desk.name)
 
     def wrote(self, write: Write) -> None:
@@ -169,6 +179,11 @@ class Checkers:
             one.wrote(write)
         self.note(f"{write.by} did {write.verb} {write.ref} of {write.owner}", write.uid)
         self.after_write(write.by)
+
+    def acknowledged(self, desk: Desk, action: Action) -> None:
+        """A daemon heard that its write succeeded."""
+        for one in self.observers:
+            one.acknowledged(desk, action)
 
     def committed(self, before: Row | None, after: Row | None, record: Record | None) -> None:
         """Just after a commit of anybody."""

@@ -22,6 +22,7 @@ from .attention import Attention, Trial
 from .checkers import Checkers, Violation
 from .fleet import SETTINGS, Fleet
 from .loop import Livelock, SimLoop
+from .memories import Memories
 from .releases import Releases
 from .rollouts import Rollouts
 from .rows import Row
@@ -112,6 +113,7 @@ class Life:
             Rollouts(self.checkers, self.truth, self.store),
             Switches(self.checkers, self.truth),
             Tasks(self.checkers, self.truth),
+            Memories(self.checkers, self.truth),
             self.attention,
         ]
         self.vandals = {name: Vandal(world) for name, world in self.worlds.items()}

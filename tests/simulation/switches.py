@@ -1,4 +1,4 @@
-"""The invariant SWITCH: another executor comes before the old one goes, and running tasks are not cut off.
+"""The invariant SWITCH: the new comes before the old goes (an executor's parts, a place), and no task is cut off.
 
 Judged by the world's effects. What changed a moment ago, by other hands than ours, nobody could have seen: it is
 held against nobody.
@@ -32,13 +32,13 @@ class Switches(Observer):
         self._truth = truth
 
     def wrote(self, write: Write) -> None:
-        """An effect on a part of an executor, or on a scheduler."""
+        """An effect on anything of a deployment that is to be."""
         unit = unit_of(write.ref)
-        if unit != SCHEDULER and unit not in _OF_EXECUTORS:
-            return
         action, snapshot = self._checkers.action_of(write)
         if snapshot.spec is None or snapshot.stage != "active":
             return
+        if isinstance(action, Delete):
+            self._check_moved(action, snapshot)
         if unit == SCHEDULER:
             self._check_needed(action, snapshot)
         elif isinstance(action, Delete) and unit not in PARTS[snapshot.spec.executor]:
@@ -53,6 +53,26 @@ class Switches(Observer):
             if action.object.body.replicas and wanted is not None and self._is_steadily_missing(wanted):
                 told = f"{action.ref} is changed to {snapshot.spec.executor}, and {wanted.ref} is not there"
                 self._checkers.violated("SWITCH", told)
+
+    def _check_moved(self, action: Delete, snapshot: Snapshot) -> None:
+        """What is made in another place is ready there before the old one goes."""
+        wanted = self._wanted(unit_of(action.ref), snapshot)
+        if wanted is not None and wanted.ref != action.ref and wanted.body.is_process:
+            self._checkers.counts["moved"] += 1
+            if not self._was_ready(wanted):
+                self._checkers.violated("SWITCH", f"{action.ref} goes, and {wanted.ref} was never ready")
+
+    def _was_ready(self, wanted: Object) -> bool:
+        """Whether it was, at any moment that a pass could have seen."""
+        world, now = self._truth.world_of(wanted.ref), self._checkers.now
+        past = [
+            (one.before, one.at) for one in world._register.since(now - _PASS_SECONDS) if one.ref == wanted.ref
+        ]
+        moments = [(world.standing(wanted.ref), now), *past]
+        return any(
+            one is not None and one.digest == wanted.digest and max(one.ready_at, one.crashes_until) <= at
+            for one, at in [(world.standing(wanted.ref), now), *moments]
+        )
 
     def _check_gone(self, action: Delete, snapshot: Snapshot) -> None:
         """What an executor had goes when nothing works with it any more."""

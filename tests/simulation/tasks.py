@@ -1,4 +1,5 @@
 """The invariant S2 of tasks: none begins beside what must be stopped for it, and none is cut off while it runs.
+None counts as achieved when another was begun after it.
 
 Judged by the effects on the world; what must be stopped is what the rendered task says. What other hands changed a
 moment ago nobody could have seen: it is held against nobody.
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 from drivers.simulation.thing import see
 from drivers.simulation.world import Write
-from model.names import Ref
+from model.names import Owner, Ref, UnitName
 from model.spec import Snapshot
+from model.status import Milestone, Reason, Record
 from model.units import Task
 
 from .checkers import Checkers, Observer
+from .rows import Row
 from .truth import Truth, unit_of
 
 _PASS_SECONDS = 90.0
@@ -25,6 +28,7 @@ class Tasks(Observer):
     def __init__(self, checkers: Checkers, truth: Truth) -> None:
         self._checkers = checkers
         self._truth = truth
+        self._begun: dict[tuple[Owner, UnitName], tuple[str, float]] = {}
 
     def wrote(self, write: Write) -> None:
         """An effect on a task."""
@@ -32,8 +36,26 @@ class Tasks(Observer):
         task = self._task(write.ref, snapshot)
         if task is not None and write.verb in ("create", "replace"):
             self._check_alone(write.ref, task, snapshot)
+            self._begun[snapshot.owner, task.name] = (task.key, self._checkers.now)
         if write.verb in ("replace", "delete") and _works_alone(write.ref, snapshot):
             self._check_ended(write)
+
+    def committed(self, before: Row | None, after: Row | None, record: Record | None) -> None:
+        """A daemon says that all is there: what is called achieved is what was begun last."""
+        status = after.status if record is not None and after is not None else None
+        if after is None or status is None or status.observed_generation != after.generation:
+            return
+        synced = status.condition("Synced")
+        if synced is not None and synced.reason is Reason.CONVERGED:
+            self._check_last(after)
+
+    def _check_last(self, row: Row) -> None:
+        for task in self._truth.tasks(row):
+            begun, at = self._begun.get((row.owner, task.name), (task.key, 0.0))
+            is_known = at > self._checkers.upheaval_at  # a restored database may not know of it
+            if is_known and begun != task.key and Milestone(name=task.name, key=task.key) in row.milestones:
+                told = f"{task.key} of {row.owner} is called achieved, and {begun} was begun after it"
+                self._checkers.violated("S2", told)
 
     def _task(self, ref: Ref, snapshot: Snapshot) -> Task | None:
         units = self._truth.rendered(snapshot).units

@@ -77,6 +77,11 @@ class Truth:
     def desired(self, snapshot: Snapshot) -> tuple[Object, ...]:
         return self.rendered(snapshot).objects
 
+    def tasks(self, row: Row) -> list[Task]:
+        """The tasks of what a row asks for now."""
+        units = self.rendered(row.snapshot(self._store.now, self._store.tables.defaults)).units
+        return [one for one in units if isinstance(one, Task)]
+
     def is_retained(self, ref: Ref) -> bool:
         """Whether an object holds data, known without asking the inventory."""
         return ref.kind.endswith(_RETAINED[:2]) or ref.name.endswith(_RETAINED[2])

@@ -34,6 +34,7 @@ class Desk:
         self._checkers = checkers
         self.name = name
         self.loaded: dict[Owner, Snapshot] = {}
+        self.done: dict[Ref, Write] = {}  # what it was told to have succeeded
 
     async def load(self, owner: Owner) -> Snapshot:
         snapshot = await self._store.load(owner)
@@ -76,7 +77,9 @@ class WatchedDriver:
     async def apply(self, owner: Owner, action: Action) -> Applied:
         if self._checkers.applying(self._desk, owner, action):
             await asyncio.Event().wait()  # killed: nothing of it happens
-        return await self._inner.apply(owner, action)
+        applied = await self._inner.apply(owner, action)
+        self._checkers.acknowledged(self._desk, action)
+        return applied
 
     async def read_stamp(self) -> Stamp | None:
         return await self._inner.read_stamp()
