@@ -101,10 +101,12 @@ def _replicas(unit: AnyUnit) -> int:
 
 
 def _frozen(unit: AnyUnit) -> str:
-    """What this world does not let anybody change in place: a task at all, and the ports of a process."""
+    """What nobody may change in place here: anything of a task, the ports of a process, the image of a worker."""
     match unit:
         case Task():
             return digest(replace(unit, needs=frozenset(), retain=False))
+        case Process(name="worker", ports=ports, image=image):
+            return digest(ports, image)
         case Process(ports=ports):
             return digest(ports)
         case _:
