@@ -186,7 +186,7 @@ def _create(wanted: Object, unit: AnyUnit, here: _Pass) -> Verdict:
 
 def _for_standing(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Verdict | None:
     if seen.digest != wanted.digest:
-        return _gated(_changed(wanted, seen, _cause_of_difference(wanted, here)), unit, here)
+        return _for_another(wanted, unit, seen, here)
     row = here.known.get(wanted.ref)
     if row is not None and row.state == "stopped" and seen.drift:
         why = f"{wanted.ref} was stopped for a task, and may run again"
@@ -200,6 +200,14 @@ def _for_standing(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Ver
     if seen.health is Health.FAILED:
         return _retried(Update(object=wanted, cause=Cause.RETRY, why=f"failed: {seen.detail}", uid=seen.uid), here)
     return None
+
+
+def _for_another(wanted: Object, unit: AnyUnit, seen: Seen, here: _Pass) -> Verdict:
+    """Something of ours stands there as it is not asked for: somebody's wish, or a change behind our back."""
+    action = _changed(wanted, seen, _cause_of_difference(wanted, here))
+    if action.cause is Cause.DRIFT and not here.circumstances.repair_drift:
+        return _reported(action)
+    return _gated(action, unit, here)
 
 
 def _changed(wanted: Object, seen: Seen, cause: Cause) -> Action:
@@ -238,8 +246,10 @@ def _gated(verdict: Verdict, unit: AnyUnit, here: _Pass) -> Verdict:
 
 def _repair(action: Create | Update, here: _Pass) -> Verdict:
     """Rule 5: drift is repaired whatever the needs, unless the policy is to report it only."""
-    if here.circumstances.repair_drift:
-        return action
+    return action if here.circumstances.repair_drift else _reported(action)
+
+
+def _reported(action: Action) -> Held:
     why = f"drift is reported, not repaired (drift_policy = report): {action.why}"
     return Held(ref=action.ref, unit=action.unit, why=why)
 

@@ -244,8 +244,8 @@ def _value(key: str, variable: Variable, facts: Facts) -> Text:
 def mounts(spec: Spec, facts: Facts) -> tuple[Mount, ...]:
     """The files that every Airflow process reads, with their digests, so that changing them restarts it."""
     return (
-        Mount(unit=SETTINGS, digest=_settings_digest(*_settings_key(spec))),
-        Mount(unit=LOGIN, digest=_login_digest(facts.secret("admin-password"))),
+        Mount(unit=SETTINGS, holds="settings", digest=_settings_digest(*_settings_key(spec))),
+        Mount(unit=LOGIN, holds="credentials", digest=_login_digest(facts.secret("admin-password"))),
         Mount(unit=HOME),
         Mount(unit=LOGS),
     )

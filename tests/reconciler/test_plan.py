@@ -133,6 +133,16 @@ def test_drift_is_repaired_at_once_whatever_the_needs():
     assert todo.now[0].why == "somebody changed it"
 
 
+def test_an_older_object_that_somebody_put_back_is_drift_and_only_reported_where_the_policy_says_so():
+    older = observed(seen(DATABASE, digest="of yesterday"))
+
+    repaired = planned(desired(DATABASE), older, snapshot(known(DATABASE)))
+    reported = planned(desired(DATABASE), older, snapshot(known(DATABASE)), repair_drift=False)
+
+    assert told(repaired) == ["Update database [drift]"]
+    assert told(reported) == ["held database"]
+
+
 def test_drift_is_only_reported_where_the_policy_says_so():
     todo = planned(desired(DATABASE), observed(seen(DATABASE, drift=DRIFT)), repair_drift=False)
 

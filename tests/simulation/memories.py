@@ -6,6 +6,7 @@ that its write succeeded does not ask for it again while nobody else touched the
 
 from __future__ import annotations
 
+from drivers.simulation.thing import is_there
 from drivers.simulation.world import Write
 from model.names import Owner, Ref
 from model.plan import Action, Cause, Change
@@ -75,7 +76,12 @@ class Memories(Observer):
         """Whether something of the owner's stood there at every moment in which anybody could have looked."""
         world = self._truth.world_of(ref)
         since = self._checkers.now - _SEEN_SECONDS
-        past = [one.before for one in world._register.since(since) if one.ref == ref]
+        changes = world._register.since(since)
+        past = [
+            one.before if one.before and is_there(one.before, one.at) else None
+            for one in changes
+            if one.ref == ref
+        ]
         claim = (INSTALLATION, str(owner))
         return all(one is not None and one.claim == claim for one in [world.standing(ref), *past])
 

@@ -70,7 +70,7 @@ class Switches(Observer):
         ]
         moments = [(world.standing(wanted.ref), now), *past]
         return any(
-            one is not None and one.digest == wanted.digest and max(one.ready_at, one.crashes_until) <= at
+            one is not None and one.digest == wanted.digest and _is_ready(one, at)
             for one, at in [(world.standing(wanted.ref), now), *moments]
         )
 
@@ -107,3 +107,7 @@ class Switches(Observer):
 
     def _is_young(self, ref: Ref) -> bool:
         return self._truth.is_young(ref, self._checkers.now - _PASS_SECONDS)
+
+
+def _is_ready(thing: Thing, at: float) -> bool:
+    return thing.replicas == 0 or max(thing.ready_at, thing.crashes_until) <= at

@@ -22,6 +22,7 @@ from reconciler.render import desire, site_of
 from .catalogs import FIRST, Release, catalog_of
 from .rows import Row
 from .store import Store
+from .user import IMPOSSIBLE
 
 INSTALLATION = "simulated"
 _RETAINED = ("Sim.Environment", "Sim.Database", ".logs")
@@ -68,6 +69,7 @@ class Truth:
         spec = snapshot.spec
         drivers = [one for one in self._drivers if spec is None or one.cluster == spec.cluster]
         try:
+            _require_possible(snapshot)
             made = desire(snapshot, site(snapshot), drivers, catalog_of(self._release))
         except Refused:
             made = Desired()
@@ -176,6 +178,12 @@ class Truth:
     def is_young(self, ref: Ref, since: float) -> bool:
         world = self.world_of(ref)
         return bool(world.version) and any(one.ref == ref for one in world._register.since(since))
+
+
+def _require_possible(snapshot: Snapshot) -> None:
+    """Refuse what the daemons' drivers refuse."""
+    if snapshot.spec is not None and snapshot.spec.airflow_version == IMPOSSIBLE:
+        raise Refused(f"there is no Airflow {IMPOSSIBLE} here")
 
 
 @lru_cache(maxsize=4096)
