@@ -123,6 +123,7 @@ class Mount:
     """
 
     unit: UnitName
+    holds: Literal["settings", "credentials", "volume"] = "volume"
     digest: str = ""
 
 
