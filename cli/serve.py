@@ -23,11 +23,11 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.context import Context
 from cli import installation, ports, store
+from cli.clusters import LOCAL, drivers_of
 from cli.errors import Refused
 from cli.home import Home
-from drivers.base import Driver, Unavailable
+from drivers.base import SupportsStamp, Unavailable
 from drivers.local.driver import LocalDriver
-from drivers.postgres.driver import PostgresDriver
 from model.names import SecretRef
 from model.objects import Site
 from model.spec import Snapshot
@@ -51,9 +51,6 @@ from state.store import Store
 from state.tokens import Tokens
 
 log = structlog.get_logger()
-
-CLUSTER = "local"
-"""The cluster this daemon leads. Others come with their own drivers."""
 
 
 async def serve(*, home: Path, database: str | None, host: str | None, port: int | None) -> None:
@@ -93,7 +90,7 @@ async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -
     keyring = Keyring.load_or_create(home.keyring)
     secrets = Secrets(database, keyring)
     identity = installation.identify(home)
-    leadership = Leadership(Leases(database), name=f"cluster/{CLUSTER}", holder=identity)
+    leadership = Leadership(Leases(database), name=f"cluster/{LOCAL}", holder=identity)
     drivers = await _drivers(
         stack, settings, secrets, identity, url, may_write=lambda: leadership.epoch is not None
     )
@@ -115,7 +112,7 @@ async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -
             store_errors=(StateError,),
             settings=settings,
             installation=identity,
-            stamps={CLUSTER: local},
+            stamps={one.inner.cluster: one.inner for one in drivers if isinstance(one.inner, SupportsStamp)},
         )
     )
     context = _context(database, secrets, daemon, local)
@@ -161,7 +158,7 @@ async def _drivers(
     *,
     may_write: Callable[[], bool],
 ) -> tuple[Bulkhead, ...]:
-    """The local cluster's two drivers, open. One that cannot be opened now is blind until it can."""
+    """The drivers of all clusters, open. One that cannot be opened now is blind until it can."""
 
     async def reveal(secret: SecretRef) -> str:
         """A secret for a driver's encoder, in the drivers' own terms when it cannot be had."""
@@ -170,10 +167,7 @@ async def _drivers(
         except StateError as error:
             raise Unavailable(str(error)) from error
 
-    inner: tuple[Driver, ...] = (
-        PostgresDriver(admin_url=settings.databases or url, installation=identity, reveal=reveal),
-        LocalDriver(home=settings.home, installation=identity, reveal=reveal),
-    )
+    inner = drivers_of(settings, identity=identity, databases=settings.databases or url, reveal=reveal)
     drivers = tuple(Bulkhead(one, may_write=may_write) for one in inner)
     for driver in drivers:
         try:

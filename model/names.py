@@ -88,11 +88,14 @@ class SecretRef:
 
 @dataclass(frozen=True, slots=True, order=True)
 class AddressRef:
-    """Where a unit of the same owner can be reached: `host:port`, or one half of it."""
+    """Where a unit of the same owner can be reached: `host:port`, or one half of it.
+
+    `listen` is the interface that the unit itself has to bind so that it can be.
+    """
 
     unit: UnitName
     port: str
-    part: Literal["host:port", "host", "port"] = "host:port"
+    part: Literal["host:port", "host", "port", "listen"] = "host:port"
 
 
 @dataclass(frozen=True, slots=True, order=True)

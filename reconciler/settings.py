@@ -9,13 +9,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+
+class KubernetesCluster(BaseModel):
+    """One Kubernetes cluster: how it is reached, and what deployments get there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kubeconfig: Path | None = Field(
+        default=None, description="File that gives access; unset: the service account of the daemon's own pod."
+    )
+    context: str | None = Field(default=None, description="Context of that file; unset: its current one.")
+    images: str = Field(
+        default="", description="Put before the name of each image, as in registry.example.com/team/."
+    )
+    storage_class: str = Field(default="", description="Class of volumes; empty: the cluster's default.")
+    access_mode: str = Field(
+        default="ReadWriteOnce",
+        pattern="^ReadWrite(Once|Many|OncePod)$",
+        description="How volumes are mounted; ReadWriteMany lets pods of several nodes share one.",
+    )
+    volume_size: str = Field(default="5Gi", description="Size of each volume, as Kubernetes writes quantities.")
+    database_host: str = Field(
+        default="", description="Host by which pods reach the databases; empty: the one the daemon uses."
+    )
+    user_id: int = Field(default=50000, ge=1, description="Whom containers run as.")
 
 
 class Settings(BaseSettings):
@@ -47,6 +72,9 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Workspace to its share of passes beside the others'; 1 when not named.",
     )
+    kubernetes: dict[
+        Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")], KubernetesCluster
+    ] = Field(default_factory=dict, description="Kubernetes clusters by name, each a table of the file.")
     sweep_interval_seconds: float = Field(
         default=2.0,
         gt=0,

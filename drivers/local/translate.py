@@ -142,7 +142,7 @@ def _address(reference: AddressRef, site: Site) -> str:
     else:
         host, port = HOST, _port(reference, site)
     match reference.part:
-        case "host":
+        case "host" | "listen":
             return host
         case "port":
             return str(port)

@@ -35,7 +35,7 @@ ADMIN = "admin"
 
 _LOCAL_SETTINGS = '''"""Written by Armillary; Airflow imports this file at start (both facts are of Airflow 3.3.2).
 
-Airflow's log servers bind every interface and have no setting for it: here they are kept on loopback.
+Airflow's log servers bind every interface and have no setting for it: here they are kept to the one they need.
 Its scheduler and dag-processor end when the database is away for a moment, as it is while it restarts: here
 a new connection waits for it.
 """
@@ -43,6 +43,7 @@ a new connection waits for it.
 import time
 
 import uvicorn
+from armillary_host import LISTEN
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -51,9 +52,9 @@ _PAUSE_SECONDS = 0.2
 _run = uvicorn.run
 
 
-def _run_on_loopback(app, **options):
+def _run_where_asked(app, **options):
     if options.get("host") == "":
-        options["host"] = "127.0.0.1"
+        options["host"] = LISTEN
     return _run(app, **options)
 
 
@@ -70,16 +71,22 @@ def _connect_patiently(dialect, _record, arguments, options):
             time.sleep(_PAUSE_SECONDS)
 
 
-uvicorn.run = _run_on_loopback
+uvicorn.run = _run_where_asked
 event.listen(Engine, "do_connect", _connect_patiently)
 '''
 
-_HOST = '''"""Written by Armillary: the name by which Airflow's processes on this machine find each other."""
+_HOST = '''"""Written by Armillary: where Airflow's processes listen, and the name they find each other by."""
+
+import socket
+
+LISTEN = "'''
+
+_NAMED = """"
 
 
-def loopback():
-    return "127.0.0.1"
-'''
+def name():
+    return LISTEN if LISTEN == "127.0.0.1" else socket.gethostbyname(socket.gethostname())
+"""
 
 
 def image_of(spec: Spec) -> str:
@@ -106,7 +113,7 @@ def _settings_files(executor: str, dags_folder: str, parallelism: str) -> Mappin
     return {
         "airflow.cfg": _config(executor, dags_folder, parallelism),
         "airflow_local_settings.py": text(_LOCAL_SETTINGS),
-        "armillary_host.py": text(_HOST),
+        "armillary_host.py": text(_HOST, AddressRef(SCHEDULER, "logs", "listen"), _NAMED),
     }
 
 
@@ -140,7 +147,7 @@ def _config(executor: str, dags_folder: str, parallelism: str) -> Text:
         f"executor = {executor}\n",
         f"dags_folder = {_escaped(dags_folder)}\n",
         "load_examples = False\n",
-        "hostname_callable = armillary_host.loopback\n",
+        "hostname_callable = armillary_host.name\n",
         f"parallelism = {parallelism}\n",
         "auth_manager = airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager\n",
         f"simple_auth_manager_users = {ADMIN}:admin\n",
@@ -150,12 +157,15 @@ def _config(executor: str, dags_folder: str, parallelism: str) -> Text:
         api,
         "/execution/\n\n[api]\nbase_url = http://",
         api,
-        "\nhost = 127.0.0.1\n\n[database]\nload_default_connections = False\n\n[logging]\nbase_log_folder = ",
+        "\nhost = ",
+        AddressRef(API_SERVER, "http", "listen"),
+        "\n\n[database]\nload_default_connections = False\n\n[logging]\nbase_log_folder = ",
         PathRef(LOGS),
         "\nworker_log_server_port = ",
         AddressRef(SCHEDULER, "logs", "port"),
-        "\n\n[scheduler]\nenable_health_check = True\nscheduler_health_check_server_host = 127.0.0.1\n",
-        "scheduler_health_check_server_port = ",
+        "\n\n[scheduler]\nenable_health_check = True\nscheduler_health_check_server_host = ",
+        AddressRef(SCHEDULER, "health", "listen"),
+        "\nscheduler_health_check_server_port = ",
         AddressRef(SCHEDULER, "health", "port"),
         "\n",
     )

@@ -4,12 +4,16 @@ from pathlib import Path
 import pytest
 
 from state.embedded import Embedded
+from tests.clusters import kubeconfig
+from tests.conformance.kubernetes_rig import KubernetesRig
 from tests.conformance.rig import Rig
 from tests.conformance.rigs import LocalRig, PostgresRig, SimulationRig
 from tests.drivers.postgres.relay import Relay
 
+__all__ = ["kubeconfig"]
 
-@pytest.fixture(params=["simulation", "postgres", "local"])
+
+@pytest.fixture(params=["simulation", "postgres", "local", pytest.param("kubernetes", marks=pytest.mark.cluster)])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     """Each driver in turn, open, in an empty world of its own."""
     one: Rig
@@ -21,6 +25,9 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
             relay = Relay("127.0.0.1", server.port)
             await relay.open()
             one = PostgresRig(request.getfixturevalue("postgres_url"), relay)
+        case "kubernetes":
+            one = KubernetesRig(request.getfixturevalue("kubeconfig"), tmp_path)
+            await one.start()
         case _:
             one = LocalRig(tmp_path)
     await one.driver.open()

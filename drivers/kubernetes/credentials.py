@@ -1,0 +1,107 @@
+"""Who we are to a cluster: its address, its certificate authority, and what we show it.
+
+The official client reads the configuration and runs whatever plugin makes the credentials; requests are our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from kubernetes.client import Configuration
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+from drivers.base import Refused, Unavailable
+
+_PATIENCE_SECONDS = 30.0  # a plugin may ask a cloud
+
+Result = TypeVar("Result")
+
+
+class Access:
+    """Access to one cluster. `server` is its URL, without a slash at the end."""
+
+    def __init__(self, load: Callable[[], Configuration]) -> None:
+        self._load = load
+        self._configuration: Configuration | None = None
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server. To be asked after `open`."""
+        return str(self._required.host).rstrip("/")
+
+    async def open(self) -> None:
+        """Read the configuration. Raises Refused when none can be used, Unavailable when it hangs."""
+        self._configuration = await self._aside(self._load)
+
+    async def refresh(self) -> None:
+        """Make the credentials anew: what was shown was not accepted any more."""
+        await self.open()
+
+    async def headers(self) -> dict[str, str]:
+        """What each request shows. A token that is about to end is made anew first."""
+        return await self._aside(self._shown)
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """How the server's certificate is verified, and our own. Raises Refused for files that cannot be used."""
+        known = self._required
+        try:
+            context = ssl.create_default_context(cafile=known.ssl_ca_cert)
+            if not known.verify_ssl:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if known.cert_file:
+                context.load_cert_chain(known.cert_file, known.key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Refused(
+                f"the certificates of the cluster at {self.server} cannot be used ({error}); "
+                "make its kubeconfig anew"
+            ) from error
+        return context
+
+    @property
+    def _required(self) -> Configuration:
+        if self._configuration is None:
+            raise Unavailable("the cluster's configuration was not read yet")
+        return self._configuration
+
+    def _shown(self) -> dict[str, str]:
+        token = self._required.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return {"Authorization": token} if token else {}
+
+    async def _aside(self, work: Callable[[], Result]) -> Result:
+        """The official client waits for files, plugins and clouds: beside the event loop, and not for ever."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(work), _PATIENCE_SECONDS)
+        except TimeoutError:
+            raise Unavailable(
+                f"the cluster's credentials were not made within {_PATIENCE_SECONDS:.0f} s; "
+                "look at the plugin that its kubeconfig names"
+            ) from None
+        except (ConfigException, OSError) as error:
+            raise Refused(
+                f"the cluster's configuration cannot be used: {error}; make its kubeconfig anew"
+            ) from error
+
+
+def by_kubeconfig(file: str, context: str | None = None) -> Access:
+    """Access by a kubeconfig: its current context, or the one named."""
+
+    def load() -> Configuration:
+        configuration = Configuration()
+        load_kube_config(file, context=context, client_configuration=configuration, persist_config=False)
+        return configuration
+
+    return Access(load)
+
+
+def from_inside() -> Access:
+    """Access by the service account of the pod that this daemon runs in."""
+
+    def load() -> Configuration:
+        configuration = Configuration()
+        load_incluster_config(client_configuration=configuration)
+        return configuration
+
+    return Access(load)
