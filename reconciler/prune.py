@@ -70,7 +70,10 @@ def _why_later(row: Known, seen: Seen, here: Inventory) -> str:
     if not _is_replaced(row, here.world):
         return f"waits until what takes its place in {row.unit} is ready"
     dependants = _dependants(row, here)
-    return f"waits until {', '.join(map(str, dependants))} no longer needs {row.unit}" if dependants else ""
+    if dependants:
+        return f"waits until {', '.join(map(str, dependants))} no longer needs {row.unit}"
+    unknown = _unknown(here)
+    return f"waits while {unknown} runs, which is in no inventory and may need it" if unknown else ""
 
 
 def runs_a_task(row: Known) -> bool:
@@ -101,6 +104,13 @@ def _is_replaced(row: Known, world: World) -> bool:
     if unit is None or not world.objects.get(row.unit):
         return True
     return world.is_done(unit) if isinstance(unit, Task) else is_met(Need(row.unit, "ready"), world)
+
+
+def _unknown(here: Inventory) -> Ref | None:
+    """Something of ours that runs and of which nobody knows what it needs: a restored database has lost it."""
+    seen = here.world.observed.seen
+    strangers = sorted(seen.keys() - here.known.keys() - here.desired)
+    return next((ref for ref in strangers if seen[ref].running), None)
 
 
 def _dependants(row: Known, here: Inventory) -> tuple[Ref, ...]:

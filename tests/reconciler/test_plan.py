@@ -203,7 +203,7 @@ def test_what_cannot_be_changed_in_place_is_replaced():
 
 
 def test_prune_comes_last_and_only_from_the_inventory():
-    stray = seen(process("stray"))
+    stray = seen(process("stray"), running=0)
     look = observed(seen(SCHEDULER), stray)
 
     todo = planned(desired(DATABASE), look, snapshot(known(SCHEDULER)))

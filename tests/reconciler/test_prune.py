@@ -54,6 +54,17 @@ def test_what_is_known_seen_and_not_desired_is_deleted_by_its_uid():
     assert (one.uid, one.cause, one.unit) == ("uid-redis", Cause.GENERATION, "redis")
 
 
+def test_nothing_is_deleted_beside_something_of_ours_that_runs_and_that_no_inventory_knows():
+    look = observed(seen(REDIS), seen(WORKER))
+
+    running = pruned(known(REDIS), look=look)
+    stopped = pruned(known(REDIS), look=observed(seen(REDIS), seen(WORKER, running=0)))
+
+    assert isinstance(running["redis"], Waiting)
+    assert "Process/worker runs, which is in no inventory" in running["redis"].why
+    assert isinstance(stopped["redis"], Delete)
+
+
 def test_what_is_desired_is_never_pruned():
     assert pruned(known(REDIS), want=desired(REDIS), look=observed(seen(REDIS))) == {}
 

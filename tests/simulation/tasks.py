@@ -36,7 +36,9 @@ class Tasks(Observer):
         task = self._task(write.ref, snapshot)
         if task is not None and write.verb in ("create", "replace"):
             self._check_alone(write.ref, task, snapshot)
-            self._begun[snapshot.owner, task.name] = (task.key, self._checkers.now)
+            was_loaded_before = snapshot.now < self._checkers.restored_at
+            at = float("-inf") if was_loaded_before else self._checkers.now
+            self._begun[snapshot.owner, task.name] = (task.key, at)
         if write.verb in ("replace", "delete") and _works_alone(write.ref, snapshot):
             self._check_ended(write)
 
