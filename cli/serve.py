@@ -39,6 +39,7 @@ from reconciler.parts import Parts
 from reconciler.reconcile import Tools
 from reconciler.render import site_of
 from reconciler.settings import Settings
+from state import clusters
 from state.database import Database, connect
 from state.desired import Desired
 from state.errors import StateError
@@ -89,6 +90,7 @@ async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -
     database = await stack.enter_async_context(_database(url))
     keyring = Keyring.load_or_create(home.keyring)
     secrets = Secrets(database, keyring)
+    await clusters.offer(database, settings.kubernetes, driver="kubernetes")
     identity = installation.identify(home)
     leadership = Leadership(Leases(database), name=f"cluster/{LOCAL}", holder=identity)
     drivers = await _drivers(

@@ -24,7 +24,8 @@ def calls(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value.strip()
-            if text.startswith(_VERBS) and any(name in text for name in _NAMES_SCHEMA):
+            is_template = any(name + "{" in text for name in _NAMES_SCHEMA)  # no statement yet
+            if text.startswith(_VERBS) and any(name in text for name in _NAMES_SCHEMA) and not is_template:
                 yield text
 
 

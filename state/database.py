@@ -111,6 +111,21 @@ def reason(error: BaseException) -> str:
 
 
 async def _retried(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    # what nearly always succeeds needs no machinery, which costs as much as the statement
+    try:
+        return await attempt()
+    except _Severed as severed:
+        return await _again(attempt, severed)
+
+
+async def _again(attempt: Callable[[], Awaitable[Result]], first: _Severed) -> Result:
+    failed = [first]
+
+    async def next_attempt() -> Result:
+        if failed:
+            raise failed.pop()
+        return await attempt()
+
     attempts = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(_Severed),
         stop=tenacity.stop_after_attempt(_ATTEMPTS_MAX),
@@ -119,7 +134,7 @@ async def _retried(attempt: Callable[[], Awaitable[Result]]) -> Result:
         reraise=True,
     )
     try:
-        return await attempts(attempt)
+        return await attempts(next_attempt)
     except _Severed as severed:
         raise Unreachable(
             f"the state database cannot be reached: {severed.why}; see whether it runs and ask again"

@@ -20,13 +20,3 @@ CREATE FUNCTION core.where_is(deployment bigint) RETURNS text LANGUAGE sql STABL
     SELECT 'In deployment ' || core.path_of(deployment) || '.'
 $$;
 COMMENT ON FUNCTION core.where_is IS 'Where something was refused, as DETAIL: a statement over many rows needs it.';
-
--- one that is being deleted leaves its name to a new one: whoever names that one must not mean this one, too
-CREATE VIEW core.named AS
-    SELECT d.id, d.owner, w.name || '/' || d.name || CASE
-               WHEN d.deletion_requested_at IS NOT NULL AND EXISTS (
-                   SELECT FROM core.deployments o WHERE o.workspace_id = d.workspace_id AND o.name = d.name AND o.id <> d.id
-                      AND (o.deletion_requested_at IS NULL OR (o.deletion_requested_at, o.id) > (d.deletion_requested_at, d.id)))
-               THEN '@' || d.release ELSE '' END AS path
-      FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id;
-COMMENT ON VIEW core.named IS 'How people name each deployment: workspace/name; workspace/name@release while another one has the name.';

@@ -13,7 +13,7 @@ BEGIN
     END IF;
     PERFORM core.check_deployment(NEW);
     -- two inserts at once must not be given the same release or ports, and not the same name either
-    PERFORM pg_advisory_xact_lock(hashtext('armillary.deployments'));
+    PERFORM core.lock_names();
     PERFORM core.check_name_is_free(NEW);
     NEW.release := core.next_release(workspace_name, NEW.name);
     INSERT INTO core.releases (release) VALUES (NEW.release);
@@ -133,7 +133,7 @@ COMMENT ON FUNCTION core.deployment_is_there IS 'Raises: a new deployment cannot
 CREATE FUNCTION core.check_name_is_free(d core.deployments) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     -- two that take the same name at once: the second waits here, then sees the first
-    PERFORM pg_advisory_xact_lock(hashtext('armillary.deployments'));
+    PERFORM core.lock_names();
     IF EXISTS (SELECT FROM core.deployments o WHERE o.workspace_id = d.workspace_id AND o.name = d.name
                   AND o.id IS DISTINCT FROM d.id AND o.deletion_requested_at IS NULL) THEN
         PERFORM core.deployment_is_there((SELECT w.name FROM core.workspaces w WHERE w.id = d.workspace_id), d.name);

@@ -18,16 +18,27 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.variables_of IS 'The variables of a deployment, by key. Secrets are versions.';
 
+CREATE VIEW core.documents AS
+    SELECT d.id, jsonb_build_object('workspace', w.name, 'name', d.name, 'release', d.release, 'cluster', d.cluster,
+           'airflow_version', d.airflow_version, 'executor', d.executor, 'dags_folder', d.dags_folder,
+           'hibernated', d.hibernated, 'drift_policy', d.drift_policy, 'paused_until', d.paused_until,
+           'pause_reason', d.pause_reason, 'restarted_at', d.restarted_at, 'components', (
+                SELECT coalesce(jsonb_object_agg(c.component, jsonb_build_object('replicas', c.replicas, 'cpu_millicores', c.cpu_millicores,
+                       'memory_mib', c.memory_mib, 'grace_seconds', c.grace_seconds, 'settings', c.settings)), '{}')
+                  FROM core.components c WHERE c.deployment_id = d.id),
+           'variables', (
+                SELECT coalesce(jsonb_object_agg(v.key, CASE WHEN v.secret
+                       THEN jsonb_build_object('secret', true, 'version', v.version, 'components', v.components)
+                       ELSE jsonb_build_object('value', v.value, 'components', v.components) END), '{}')
+                  FROM core.variables v WHERE v.deployment_id = d.id),
+           'generation', d.generation, 'deletion_requested_at', d.deletion_requested_at, 'delete_after', d.delete_after,
+           'retain_until', d.retain_until, 'created_at', d.created_at) AS document
+      FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id;
+COMMENT ON VIEW core.documents IS 'The complete desired state of each deployment. Secrets are versions. Times are in the session''s zone: ask in UTC.';
+
 CREATE FUNCTION core.document(deployment bigint) RETURNS jsonb LANGUAGE plpgsql STABLE SET TimeZone = 'UTC' AS $$
 BEGIN
-    RETURN (SELECT jsonb_build_object('workspace', w.name, 'name', d.name, 'release', d.release, 'cluster', d.cluster,
-        'airflow_version', d.airflow_version, 'executor', d.executor, 'dags_folder', d.dags_folder,
-        'hibernated', d.hibernated, 'drift_policy', d.drift_policy, 'paused_until', d.paused_until,
-        'pause_reason', d.pause_reason, 'restarted_at', d.restarted_at, 'components', core.components_of(d.id),
-        'variables', core.variables_of(d.id), 'generation', d.generation,
-        'deletion_requested_at', d.deletion_requested_at, 'delete_after', d.delete_after,
-        'retain_until', d.retain_until, 'created_at', d.created_at)
-      FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id WHERE d.id = deployment);
+    RETURN (SELECT o.document FROM core.documents o WHERE o.id = deployment);
 END $$;
 COMMENT ON FUNCTION core.document IS 'A deployment''s complete desired state. Secrets are versions.';
 
@@ -51,8 +62,8 @@ $$;
 COMMENT ON FUNCTION core.nearest IS 'At most three of the known names that are most like the wanted one; NULL when none is.';
 
 CREATE FUNCTION core.resolve(path text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
-DECLARE found bigint := CASE WHEN path LIKE '%@%' THEN (SELECT n.id FROM core.named n JOIN core.deployments d USING (id)
-        WHERE n.path = resolve.path AND d.release = split_part(resolve.path, '@', 2))
+DECLARE found bigint := CASE WHEN path LIKE '%@%' THEN (SELECT d.id FROM core.deployments d
+        WHERE d.path || '' = resolve.path AND d.release = split_part(resolve.path, '@', 2))
     ELSE core.find(split_part(path, '/', 1), split_part(path, '/', 2)) END;
 BEGIN
     IF found IS NULL OR path !~ '^[^/]+/[^/]+$' THEN

@@ -13,10 +13,14 @@ BEGIN
         PERFORM core.invalid('default_variable_value_is_at_most_128_kib', core.pointer('variables', NEW.key, 'value'),
             format('The value of %s is longer than 128 KiB.', NEW.key), 'Keep large values in a file or a secrets backend.');
     END IF;
-    IF TG_OP = 'UPDATE' AND EXISTS (SELECT FROM core.default_variables v WHERE v.key = NEW.key AND v.id <> NEW.id
-        AND v.cluster IS NOT DISTINCT FROM NEW.cluster AND v.workspace_id IS NOT DISTINCT FROM NEW.workspace_id) THEN
-        PERFORM core.conflict(format('There is a default variable %s in that layer already.', NEW.key),
-            'Change that one and delete this one, or choose another name.');
+    IF TG_OP = 'INSERT' OR NEW.key <> OLD.key THEN
+        -- two that take the same name at once: the second waits here, then sees the first
+        PERFORM pg_advisory_xact_lock(hashtext('armillary.default_variables'));
+        IF EXISTS (SELECT FROM core.default_variables v WHERE v.key = NEW.key AND v.id <> NEW.id
+            AND v.cluster IS NOT DISTINCT FROM NEW.cluster AND v.workspace_id IS NOT DISTINCT FROM NEW.workspace_id) THEN
+            PERFORM core.conflict(format('There is a default variable %s in that layer already.', NEW.key),
+                'Change that one and delete this one, or choose another name.');
+        END IF;
     END IF;
     RETURN NEW;
 END $$;

@@ -40,7 +40,7 @@ DECLARE
 BEGIN
     IF found IS NULL THEN
         -- somebody may be making it at this moment: wait for that, then look again
-        PERFORM pg_advisory_xact_lock(hashtext('armillary.deployments'));
+        PERFORM core.lock_names();
         found := core.find(in_workspace, called);
     END IF;
     -- children before their parent, as statements on components and variables lock them, so that neither deadlocks

@@ -11,18 +11,11 @@ END $$;
 COMMENT ON FUNCTION core.deployment_row_stays IS 'Trigger: only core.remove_owner removes a deployment''s row.';
 CREATE TRIGGER a1_stays BEFORE DELETE ON core.deployments FOR EACH ROW EXECUTE FUNCTION core.deployment_row_stays();
 
-CREATE FUNCTION core.bulk_is_meant() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
-DECLARE
-    touched integer;
-    most integer;
+CREATE FUNCTION core.check_bulk(touched integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE most integer;
 BEGIN
-    IF coalesce(current_setting('armillary.allow_bulk', true), '') <> '' THEN
-        RETURN NULL;
-    END IF;
-    SELECT count(*) INTO touched FROM core.deployments d
-     WHERE d.changed_in = pg_current_xact_id() AND d.changed_at = transaction_timestamp() AND d.created_at < transaction_timestamp();
-    IF touched <= (SELECT bulk_minimum FROM core.defaults) THEN
-        RETURN NULL;
+    IF coalesce(current_setting('armillary.allow_bulk', true), '') <> '' OR touched <= (SELECT bulk_minimum FROM core.defaults) THEN
+        RETURN;
     END IF;
     SELECT greatest(u.bulk_minimum, ceil(count(d.id) * u.bulk_percent / 100.0)) INTO most
       FROM core.defaults u LEFT JOIN core.deployments d ON true GROUP BY u.bulk_minimum, u.bulk_percent;
@@ -31,10 +24,8 @@ BEGIN
             format('This transaction touches %s deployments; without saying so it may touch %s.', touched, most),
             'If you mean it, run first, in the same transaction: SET LOCAL armillary.allow_bulk = ''why''');
     END IF;
-    RETURN NULL;
 END $$;
-COMMENT ON FUNCTION core.bulk_is_meant IS 'Trigger: counts the deployments that a transaction touches, however many statements it takes.';
-CREATE TRIGGER y1_bulk AFTER UPDATE ON core.deployments FOR EACH STATEMENT EXECUTE FUNCTION core.bulk_is_meant();
+COMMENT ON FUNCTION core.check_bulk IS 'Raises when a transaction touches more deployments than it may without saying so, however many statements it takes.';
 
 CREATE FUNCTION core.token_stays_revoked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN

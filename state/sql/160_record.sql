@@ -63,7 +63,13 @@ BEGIN
         written := core.put_status(wanted, with_epoch, said->'status')
             + core.put_conditions(wanted, said->'status'->'conditions') + core.put_units(wanted, said->'status'->'units');
     END IF;
-    written := written + core.put_objects(wanted, said->'objects') + core.put_happenings(wanted, said);
+    -- most passes conclude that all is as it was: nothing to say is no statement
+    IF said->'objects' <> '[]' THEN
+        written := written + core.put_objects(wanted, said->'objects');
+    END IF;
+    IF said->'forget' <> '[]' OR said->'milestones' <> '[]' OR said->'events' <> '[]' THEN
+        written := written + core.put_happenings(wanted, said);
+    END IF;
     IF (said->>'remove_owner')::boolean THEN
         written := written + core.remove_owner(wanted)::integer;
     END IF;
@@ -182,8 +188,11 @@ END $$;
 COMMENT ON FUNCTION core.put_milestones IS 'Keeps what tasks have achieved and begun; how many rows differed.';
 
 CREATE FUNCTION core.remove_owner(gone text) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE removing core.deployments := (SELECT d FROM core.deployments d WHERE d.owner = gone FOR UPDATE);
+DECLARE removing core.deployments;
 BEGIN
+    -- before its row: who gives the name to a new one locks in that order
+    PERFORM core.lock_names();
+    SELECT * INTO removing FROM core.deployments d WHERE d.owner = gone FOR UPDATE;
     -- a row that was undeleted meanwhile, is kept for longer, or still holds something, stays
     IF removing.id IS NOT NULL AND (removing.retain_until <= clock_timestamp()) IS NOT TRUE
         OR EXISTS (SELECT FROM core.objects o WHERE o.owner = gone AND o.state <> 'gone') THEN

@@ -11,7 +11,7 @@ COMMENT ON COLUMN armillary.workspaces.created_at IS 'When it was made.';
 
 CREATE VIEW armillary.deployments AS
     SELECT (SELECT w.name FROM core.workspaces w WHERE w.id = d.workspace_id) AS workspace, d.name,
-           (SELECT n.path FROM core.named n WHERE n.id = d.id) AS deployment,
+           d.path || '' AS deployment,
            d.release, d.cluster, d.airflow_version, d.executor, d.dags_folder, d.hibernated, d.drift_policy, d.paused_until,
            d.pause_reason, d.restarted_at, d.generation, d.deletion_requested_at, d.delete_after, d.retain_until,
            d.created_at
@@ -37,7 +37,7 @@ COMMENT ON COLUMN armillary.deployments.retain_until IS 'From then on databases 
 COMMENT ON COLUMN armillary.deployments.created_at IS 'When it was made.';
 
 CREATE VIEW armillary.components AS
-    SELECT (SELECT n.path FROM core.named n WHERE n.id = c.deployment_id) AS deployment,
+    SELECT c.path || '' AS deployment,
            c.component, c.replicas, c.cpu_millicores, c.memory_mib, c.grace_seconds, c.settings
       FROM core.components c;
 COMMENT ON VIEW armillary.components IS 'The parts of each deployment. UPDATE them: takes effect within a second.';
@@ -50,7 +50,7 @@ COMMENT ON COLUMN armillary.components.grace_seconds IS 'How long it may take to
 COMMENT ON COLUMN armillary.components.settings IS 'Its settings as a JSON object; see armillary.settings for the keys.';
 
 CREATE VIEW armillary.variables AS
-    SELECT (SELECT n.path FROM core.named n WHERE n.id = v.deployment_id) AS deployment,
+    SELECT v.path || '' AS deployment,
            v.key, v.value, v.secret, v.version + 0 AS version, v.components
       FROM core.variables v;
 COMMENT ON VIEW armillary.variables IS 'Environment variables of deployments. INSERT, UPDATE, DELETE. With secret = true the value is sealed and never shown.';
@@ -98,7 +98,7 @@ COMMENT ON COLUMN armillary.clusters.port_first IS 'The first port that may be l
 COMMENT ON COLUMN armillary.clusters.port_last IS 'The last port that may be leased.';
 
 CREATE VIEW armillary.ports AS
-    SELECT (SELECT n.path FROM core.named n WHERE n.id = p.deployment_id) AS deployment, p.cluster, p.unit, p.port, p.number FROM core.ports p;
+    SELECT d.path || '' AS deployment, p.cluster, p.unit, p.port, p.number FROM core.ports p JOIN core.deployments d ON d.id = p.deployment_id;
 COMMENT ON VIEW armillary.ports IS 'Ports leased to deployments on a local cluster. Read-only; a port never moves.';
 COMMENT ON COLUMN armillary.ports.deployment IS 'workspace/name.';
 COMMENT ON COLUMN armillary.ports.cluster IS 'Where.';

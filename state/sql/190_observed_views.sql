@@ -1,7 +1,7 @@
 -- What is, for people: nothing here can be changed.
 
 CREATE VIEW armillary.fleet AS
-    SELECT n.path AS deployment, d.airflow_version, d.executor,
+    SELECT d.path || '' AS deployment, d.airflow_version, d.executor,
            CASE WHEN d.deletion_requested_at IS NULL THEN 'active' WHEN statement_timestamp() < d.delete_after THEN 'stopping'
                 WHEN statement_timestamp() < d.retain_until THEN 'retaining' ELSE 'purging' END AS stage,
            coalesce(y.status, 'Unknown') AS synced, coalesce(y.reason, 'NotLookedAt') AS synced_reason,
@@ -9,7 +9,7 @@ CREATE VIEW armillary.fleet AS
            d.generation, s.observed_generation,
            CASE WHEN y.status IS DISTINCT FROM 'True' THEN y.message WHEN r.status IS DISTINCT FROM 'True' THEN r.message END AS message,
            greatest(y.since, r.since) AS since
-      FROM core.deployments d JOIN core.named n ON n.id = d.id
+      FROM core.deployments d
       LEFT JOIN core.status s ON s.owner = d.owner
       LEFT JOIN core.conditions y ON y.owner = d.owner AND y.type = 'Synced'
       LEFT JOIN core.conditions r ON r.owner = d.owner AND r.type = 'Ready';
@@ -28,8 +28,8 @@ COMMENT ON COLUMN armillary.fleet.message IS 'The sentence of what is not as it 
 COMMENT ON COLUMN armillary.fleet.since IS 'When synced or ready last changed.';
 
 CREATE VIEW armillary.status AS
-    SELECT n.path AS deployment, d.generation, s.observed_generation, s.attempts, s.next_attempt_at
-      FROM core.deployments d JOIN core.named n ON n.id = d.id LEFT JOIN core.status s ON s.owner = d.owner;
+    SELECT d.path || '' AS deployment, d.generation, s.observed_generation, s.attempts, s.next_attempt_at
+      FROM core.deployments d LEFT JOIN core.status s ON s.owner = d.owner;
 COMMENT ON VIEW armillary.status IS 'What was looked at, and when what failed is tried again.';
 COMMENT ON COLUMN armillary.status.deployment IS 'workspace/name.';
 COMMENT ON COLUMN armillary.status.generation IS 'What is asked for.';
@@ -38,8 +38,8 @@ COMMENT ON COLUMN armillary.status.attempts IS 'Failed passes since the last suc
 COMMENT ON COLUMN armillary.status.next_attempt_at IS 'When the next one is.';
 
 CREATE VIEW armillary.conditions AS
-    SELECT n.path AS deployment, c.type, c.status, c.reason, c.message, c.since
-      FROM core.conditions c JOIN core.deployments d ON d.owner = c.owner JOIN core.named n ON n.id = d.id;
+    SELECT d.path || '' AS deployment, c.type, c.status, c.reason, c.message, c.since
+      FROM core.conditions c JOIN core.deployments d ON d.owner = c.owner;
 COMMENT ON VIEW armillary.conditions IS 'Synced and Ready of each deployment, with reason and since when.';
 COMMENT ON COLUMN armillary.conditions.deployment IS 'workspace/name.';
 COMMENT ON COLUMN armillary.conditions.type IS 'Synced: as asked for. Ready: works.';
@@ -49,8 +49,8 @@ COMMENT ON COLUMN armillary.conditions.message IS 'Why, in a sentence.';
 COMMENT ON COLUMN armillary.conditions.since IS 'When status last changed.';
 
 CREATE VIEW armillary.units AS
-    SELECT n.path AS deployment, u.unit, u.component, u.state, u.detail, u.position
-      FROM core.units u JOIN core.deployments d ON d.owner = u.owner JOIN core.named n ON n.id = d.id;
+    SELECT d.path || '' AS deployment, u.unit, u.component, u.state, u.detail, u.position
+      FROM core.units u JOIN core.deployments d ON d.owner = u.owner;
 COMMENT ON VIEW armillary.units IS 'How each part of each deployment is doing.';
 COMMENT ON COLUMN armillary.units.deployment IS 'workspace/name.';
 COMMENT ON COLUMN armillary.units.unit IS 'The part.';
@@ -62,16 +62,16 @@ COMMENT ON COLUMN armillary.units.position IS 'The order in which parts are made
 CREATE VIEW armillary.waiting AS
     SELECT deployment, unit, state, detail FROM armillary.units WHERE state IN ('waiting', 'held', 'blind', 'failed')
     UNION ALL
-    SELECT n.path, '', CASE c.reason WHEN 'Blind' THEN 'blind' WHEN 'Paused' THEN 'paused' WHEN 'Refused' THEN 'failed' ELSE 'held' END, c.message
-      FROM core.conditions c JOIN core.deployments d ON d.owner = c.owner JOIN core.named n ON n.id = d.id
+    SELECT d.path || '', '', CASE c.reason WHEN 'Blind' THEN 'blind' WHEN 'Paused' THEN 'paused' WHEN 'Refused' THEN 'failed' ELSE 'held' END, c.message
+      FROM core.conditions c JOIN core.deployments d ON d.owner = c.owner
      WHERE c.type = 'Synced' AND c.reason IN ('Held', 'Blind', 'Paused', 'Refused', 'InvalidSpec')
        AND NOT EXISTS (SELECT FROM core.units u WHERE u.owner = c.owner AND u.state IN ('held', 'blind', 'failed'))
     UNION ALL
-    SELECT n.path, i.name, 'waiting', 'A secret written at ' || i.written_at || ' waits to be sealed by the daemon.'
-      FROM core.secret_inbox i JOIN core.deployments d ON d.owner = i.owner JOIN core.named n ON n.id = d.id
+    SELECT d.path || '', i.name, 'waiting', 'A secret written at ' || i.written_at || ' waits to be sealed by the daemon.'
+      FROM core.secret_inbox i JOIN core.deployments d ON d.owner = i.owner
     UNION ALL
-    SELECT n.path, 'variable/' || v.key, 'failed', 'The secret was not sealed (the database''s server crashed before, or its sealed text did not open): write its value again.'
-      FROM core.variables v JOIN core.deployments d ON d.id = v.deployment_id JOIN core.named n ON n.id = d.id
+    SELECT d.path || '', 'variable/' || v.key, 'failed', 'The secret was not sealed (the database''s server crashed before, or its sealed text did not open): write its value again.'
+      FROM core.variables v JOIN core.deployments d ON d.id = v.deployment_id
      WHERE v.secret AND v.version = 0
        AND NOT EXISTS (SELECT FROM core.secret_inbox i WHERE i.owner = d.owner AND i.name = 'variable/' || v.key);
 COMMENT ON VIEW armillary.waiting IS 'What waits, and for what; what is held, and for whom.';
@@ -81,8 +81,8 @@ COMMENT ON COLUMN armillary.waiting.state IS 'waiting for something it needs, he
 COMMENT ON COLUMN armillary.waiting.detail IS 'For what, and what to do.';
 
 CREATE VIEW armillary.objects AS
-    SELECT coalesce(n.path, o.owner) AS deployment, o.kind, o.name, o.unit, o.state, o.retain, o.uid
-      FROM core.objects o LEFT JOIN core.deployments d ON d.owner = o.owner LEFT JOIN core.named n ON n.id = d.id;
+    SELECT coalesce(d.path || '', o.owner) AS deployment, o.kind, o.name, o.unit, o.state, o.retain, o.uid
+      FROM core.objects o LEFT JOIN core.deployments d ON d.owner = o.owner;
 COMMENT ON VIEW armillary.objects IS 'The inventory: everything that was made for deployments.';
 COMMENT ON COLUMN armillary.objects.deployment IS 'workspace/name, or the owner when its row is gone.';
 COMMENT ON COLUMN armillary.objects.kind IS 'What it is.';
@@ -93,8 +93,8 @@ COMMENT ON COLUMN armillary.objects.retain IS 'True: holds data, and is kept unt
 COMMENT ON COLUMN armillary.objects.uid IS 'Which one it is, should another of its name appear.';
 
 CREATE VIEW armillary.events AS
-    SELECT e.id, e.at, coalesce(n.path, e.owner) AS deployment, e.reason, e.cause, e.object, e.message
-      FROM core.events e LEFT JOIN core.deployments d ON d.owner = e.owner LEFT JOIN core.named n ON n.id = d.id;
+    SELECT e.id, e.at, coalesce(d.path || '', e.owner) AS deployment, e.reason, e.cause, e.object, e.message
+      FROM core.events e LEFT JOIN core.deployments d ON d.owner = e.owner;
 COMMENT ON VIEW armillary.events IS 'What happened, newest with the highest id. Cause drift: something was changed behind Armillary''s back and repaired.';
 COMMENT ON COLUMN armillary.events.id IS 'Grows.';
 COMMENT ON COLUMN armillary.events.at IS 'When.';
@@ -113,8 +113,8 @@ COMMENT ON COLUMN armillary.drift.object IS 'What had been changed.';
 COMMENT ON COLUMN armillary.drift.message IS 'What was done about it.';
 
 CREATE VIEW armillary.history AS
-    SELECT n.path AS deployment, r.revision, r.at, r.actor, r.spec
-      FROM core.revisions r JOIN core.deployments d ON d.id = r.deployment_id JOIN core.named n ON n.id = d.id;
+    SELECT d.path || '' AS deployment, r.revision, r.at, r.actor, r.spec
+      FROM core.revisions r JOIN core.deployments d ON d.id = r.deployment_id;
 COMMENT ON VIEW armillary.history IS 'Every generation as a complete spec; armillary.rollback() restores one.';
 COMMENT ON COLUMN armillary.history.deployment IS 'workspace/name.';
 COMMENT ON COLUMN armillary.history.revision IS 'The generation.';

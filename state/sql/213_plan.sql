@@ -45,7 +45,7 @@ BEGIN
                          WHEN 'deleting' THEN 'Its removal was begun and was not seen to end.' ELSE 'It stands still while a task needs that.' END
       FROM core.objects o WHERE o.owner = d.owner AND o.state IN ('intended', 'deleting', 'stopped') ORDER BY o.kind, o.name;
     RETURN QUERY SELECT w.unit, w.state, '', 'generation'::text, w.detail
-      FROM armillary.waiting w JOIN core.named n ON n.path = w.deployment WHERE n.id = d.id AND w.unit LIKE 'variable/%' AND d.deletion_requested_at IS NULL;
+      FROM armillary.waiting w WHERE w.deployment = d.path || '' AND w.unit LIKE 'variable/%' AND d.deletion_requested_at IS NULL;
     RETURN QUERY SELECT '', 'later', '', 'generation'::text, x.why FROM (
         SELECT format('Processes, configuration and files are removed after %s.', core.said(d.delete_after)), 1 WHERE d.delete_after > clock_timestamp()
         UNION ALL

@@ -64,8 +64,8 @@ END $$;
 COMMENT ON FUNCTION armillary.takeover IS 'After a restore from a backup: lets the daemon act on this database again, although the clusters remember a later one.';
 
 CREATE VIEW armillary.approvals AS
-    SELECT coalesce(n.path, a.owner) AS deployment, a.what, a.reason, a.approved_by, a.approved_at, a.expires_at
-      FROM core.approvals a LEFT JOIN core.named n ON n.owner = a.owner
+    SELECT coalesce(d.path || '', a.owner) AS deployment, a.what, a.reason, a.approved_by, a.approved_at, a.expires_at
+      FROM core.approvals a LEFT JOIN core.deployments d ON d.owner = a.owner
      WHERE a.expires_at > now();
 COMMENT ON VIEW armillary.approvals IS 'What is approved now, by whom and until when.';
 COMMENT ON COLUMN armillary.approvals.deployment IS 'workspace/name, or deployment/<id> when its row is gone.';

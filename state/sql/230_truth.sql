@@ -161,6 +161,7 @@ BEGIN
     -- daemons beside each other need not do it twice
     IF pg_try_advisory_xact_lock(hashtext('armillary.tend')) THEN
         PERFORM core.keep_history();
+        PERFORM core.name_again();
         PERFORM core.count_missed();
     END IF;
 END $$;

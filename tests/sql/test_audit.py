@@ -20,7 +20,7 @@ DESIRED = {
     "variables": ("deployment_id", "key"),
     "defaults": ("only_one",),
 }
-BOOKKEEPING = ("generation", "changed_in", "changed_at", "changed_by", "owner")
+BOOKKEEPING = ("generation", "changed_in", "changed_at", "changed_by", "owner", "path")
 ROLES = ("armillary_daemon", "armillary_api", "armillary_admin", "armillary_viewer", "armillary_auditor")
 
 

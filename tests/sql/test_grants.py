@@ -30,6 +30,7 @@ armillary.wait(*)                 X        X       X       X       -        -
 armillary.diff(*)                 X        X       X       -       X        -
 
 core.*                            rawd     r       -       -       -        -
+core.documents                    r        r       -       -       -        -
 core.*_id_seq                     -        -       -       -       -        -
 core.workspaces                   rawd     rawd    -       -       -        -
 core.deployments                  rawd     rawd    -       -       -        -
@@ -45,7 +46,6 @@ core.retention                    r        r       -       -       -        -
 core.airflow_versions             r        r       -       -       -        -
 core.*_catalogue                  r        r       -       -       -        -
 core.reserved_variables           r        r       -       -       -        -
-core.named                        r        r       -       -       -        -
 
 core.*(*)                         X        X       -       -       -        -
 history.*                         -        -       -       -       -        -

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import time
 from typing import Any
 
 import psycopg
@@ -123,3 +125,35 @@ def test_the_same_key_twice_in_a_layer_is_refused_with_the_statement_that_change
         sql.execute(INSERT, (*PLATFORM, "A", "2"))
 
     assert "UPDATE armillary.default_variables SET value" in str(refused.value.diag.message_hint)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO armillary.default_variables (key, value) VALUES ('NEW', 'second')",
+        "INSERT INTO core.default_variables (key, value) VALUES ('NEW', 'second')",
+        "UPDATE armillary.default_variables SET key = 'NEW' WHERE key = 'OLD'",
+    ],
+)
+def test_two_who_make_the_same_one_at_once_are_told_apart(sql, database_url, statement):
+    sql.execute(INSERT, (*PLATFORM, "OLD", "x"))
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        psycopg.connect(database_url, autocommit=True) as other,
+    ):
+        with sql.transaction():
+            sql.execute(INSERT, (*PLATFORM, "NEW", "first"))
+            second = pool.submit(other.execute, statement)
+            until_waiting(sql, other.info.backend_pid)
+        with pytest.raises(psycopg.Error, match="There is a default variable NEW in that layer already") as caught:
+            second.result(30)
+
+    assert caught.value.sqlstate == "AR002"
+    assert caught.value.diag.message_hint
+    assert rows(sql, "SELECT value FROM armillary.default_variables WHERE key = 'NEW'") == [("first",)]
+
+
+def until_waiting(sql: Sql, pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while not one(sql, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid):
+        assert time.monotonic() < deadline, "the other session never waited"
