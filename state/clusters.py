@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from state.database import Database
+from state.pool import Connection
 
-_MISSING = (
-    "INSERT INTO core.clusters (name, driver) VALUES (%(name)s, %(driver)s) ON CONFLICT DO NOTHING RETURNING name"
-)
+_MISSING = "INSERT INTO core.clusters (name, driver) VALUES (%(name)s, %(driver)s) ON CONFLICT DO NOTHING"
 
 
 async def offer(database: Database, names: Iterable[str], *, driver: str) -> None:
@@ -16,5 +15,9 @@ async def offer(database: Database, names: Iterable[str], *, driver: str) -> Non
 
     Raises Unreachable.
     """
-    for name in names:
-        await database.write_value(_MISSING, {"name": name, "driver": driver})
+
+    async def work(connection: Connection) -> None:
+        for name in names:
+            await connection.execute(_MISSING, {"name": name, "driver": driver})
+
+    await database.write(work)

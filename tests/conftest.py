@@ -23,6 +23,7 @@ from psycopg import sql
 from state.embedded import Embedded, prepare
 from state.embedded_files import configure
 from state.unprivileged import unprivileged
+from tests.clusters import kubeconfig  # noqa: F401 - a fixture for all
 
 # pytest-asyncio asks for the current loop before each test; asked the first time, asyncio would make one that
 # nobody closes, and an unclosed loop is a warning, thus an error

@@ -6,8 +6,8 @@ again here but a refused credential, once; whoever calls decides.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -91,7 +91,10 @@ class Client:
 
     async def version(self) -> str:
         """The server's version, e.g. `v1.36.3`."""
-        return str((await self._json(_Sent(method="GET", path="/version"), "ask the version"))["gitVersion"])
+        what = "ask the version"
+        found = await self._json(_Sent(method="GET", path="/version"), what)
+        with _understood(what):
+            return str(found["gitVersion"])
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
         """One object; None when there is none of that name."""
@@ -123,8 +126,10 @@ class Client:
             "spec": {"resourceAttributes": asked},
         }
         sent = _Sent(method="POST", path="/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
-        found = await self._json(sent, f"ask for the right to {verb} {resource.plural}")
-        return bool(found["status"].get("allowed"))
+        what = f"ask for the right to {verb} {resource.plural}"
+        found = await self._json(sent, what)
+        with _understood(what):
+            return bool(found["status"].get("allowed"))
 
     async def watch(
         self,
@@ -216,10 +221,12 @@ class Client:
         while True:
             asked = {"labelSelector": labels, "limit": str(_PAGE), **({"continue": token} if token else {})}
             sent = _Sent(method="GET", path=path, params=asked, accept=accept)
-            page = await self._json(sent, f"list {resource.plural}")
-            items += page.get("items") or ()
-            version = version or str(page["metadata"]["resourceVersion"])
-            token = page["metadata"].get("continue", "")
+            what = f"list {resource.plural}"
+            page = await self._json(sent, what)
+            with _understood(what):
+                version = version or str(page["metadata"]["resourceVersion"])
+                token = page["metadata"].get("continue", "")
+                items += page["items"] or ()
             if not token:
                 return Listing(items=tuple(items), version=version)
 
@@ -249,7 +256,13 @@ class Client:
         data = None if sent.body is None else msgspec.json.encode(sent.body)
         try:
             async with session.request(
-                sent.method, server + sent.path, params=sent.params, data=data, headers=headers, timeout=patience
+                sent.method,
+                server + sent.path,
+                params=sent.params,
+                data=data,
+                headers=headers,
+                timeout=patience,
+                **self._access.route(),
             ) as answer:
                 yield answer
         except TimeoutError as error:
@@ -267,10 +280,18 @@ def _decoded(status: int, headers: Mapping[str, str], body: bytes, what: str) ->
     if status >= HTTPStatus.BAD_REQUEST:
         raise error_of(status, body, headers, what)
     try:
-        found: dict[str, Any] = msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise Unavailable(f"{what}: the answer broke off in the middle") from error
-    return found
+        raise Unavailable(f"{what}: the answer broke off in the middle, or is not of an API server") from error
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """What lacks a part that every API server tells is of something else that answers there: a proxy, a login."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(f"{what}: what answered is not an API server ({error!r})") from error
 
 
 def _event(line: bytes, what: str) -> WatchEvent:

@@ -35,8 +35,53 @@ _QUANTITIES = frozenset({"requests", "limits", "hard", "capacity"})
 _SECRET = frozenset({"data", "stringData"})
 _WRITTEN_ONLY = frozenset({"stringData"})
 _ALONE = frozenset({"containers", "initContainers", "env", "volumes", "volumeMounts", "ports"})
+_ATOMIC = frozenset(
+    {"selector", "podSelector", "namespaceSelector", "nodeSelector", "secretKeyRef", "configMapKeyRef"}
+)
+"""Maps that the API keeps as a whole (`x-kubernetes-map-type: atomic`): a key more is another value."""
+_WHOLE: Mapping[str, Path] = {"NetworkPolicy": ("spec",)}
+"""Where a word more changes what ours say, and the server adds none but a protocol: who else may come in."""
+_CLOSED = frozenset(
+    {
+        "env",
+        "volumes",
+        "volumeMounts",
+        "configMap",
+        "secret",
+        "persistentVolumeClaim",
+        "securityContext",
+        "seccompProfile",
+        "capabilities",
+        "resources",
+        "requests",
+        "limits",
+    }
+)
+"""In a pod: maps, and entries of lists, in which the server fills in nothing where we say something."""
+_NEVER_FILLED_IN = frozenset(
+    {
+        *(
+            "args",
+            "command",
+            "envFrom",
+            "lifecycle",
+            "livenessProbe",
+            "readinessProbe",
+            "resources",
+            "startupProbe",
+        ),
+        *("workingDir", "exec", "grpc", "httpGet", "tcpSocket", "dnsConfig", "hostAliases", "hostIPC"),
+        *("hostNetwork", "hostPID", "priorityClassName", "runtimeClassName", "securityContext"),
+        *("shareProcessNamespace", "externalIPs", "loadBalancerIP"),
+    }
+)
+"""What no server says of itself in a pod's template, a container, a probe or a Service.
+
+Where pods may run (node selectors, affinity, tolerations) is left to whoever runs the cluster.
+"""
 _NAMES = frozenset({"apiVersion", "kind"})  # an item of a list says neither
 _DATA: Path = ("data",)
+_BINARY_DATA: Path = ("binaryData",)
 _EXCLUSIVE: Mapping[str, Path] = {
     "ConfigMap": _DATA,
     "Secret": _DATA,
@@ -70,17 +115,23 @@ def extras(applied: Mapping[str, Any], live: Mapping[str, Any], kind: str) -> tu
     """What somebody added where everything is ours: an entry of a pod's lists, a port, a key of a ConfigMap."""
     path = _EXCLUSIVE.get(kind, ())
     wanted, found = _at(applied, path), _at(live, path)
-    if not wanted:
-        return ()  # also a Secret, when it is compared without its values
+    if kind == "Secret" and not wanted:
+        return ()  # it is compared without its values
     if path == _DATA:
-        added = sorted(found.keys() - wanted.keys())
-        return tuple(Difference(path=f"data.{name}", wanted="nothing", found="there") for name in added)
-    return tuple(_added(wanted, found, path, kind))
+        added = sorted((name, key) for (name,) in (_DATA, _BINARY_DATA) for key in _more(applied, live, name))
+        return tuple(Difference(path=f"{name}.{key}", wanted="nothing", found="there") for name, key in added)
+    return tuple(_added(wanted, found, path, kind)) if wanted else ()
 
 
 def with_nothing_else(applied: Mapping[str, Any], live: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The live object with ours in it and without what somebody added, which no apply of ours takes away."""
-    return {**live, **{name: _merged(value, live.get(name), (name,), kind) for name, value in applied.items()}}
+    kept = {name: value for name, value in live.items() if (name,) != _BINARY_DATA}
+    return {**kept, **{name: _merged(value, live.get(name), (name,), kind) for name, value in applied.items()}}
+
+
+def _more(applied: Mapping[str, Any], live: Mapping[str, Any], name: str) -> set[str]:
+    """The keys that a map of data has beyond ours."""
+    return set(live.get(name) or ()) - set(applied.get(name) or ())
 
 
 def _at(manifest: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
@@ -92,9 +143,9 @@ def _at(manifest: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 def _merged(wanted: Any, found: Any, path: Path, kind: str) -> Any:
     if isinstance(wanted, Mapping):
-        there = found or {}
+        there = found if isinstance(found, Mapping) else {}
         ours = {name: _merged(value, there.get(name), (*path, name), kind) for name, value in wanted.items()}
-        return ours if path == _DATA else {**there, **ours}
+        return {**{name: one for name, one in there.items() if not _is_extra(name, one, path, kind)}, **ours}
     keys = _keys_of(path, kind) if isinstance(wanted, list) else ()
     if not keys:
         return wanted
@@ -120,6 +171,10 @@ def _of_mapping(
     for name, value in wanted.items():
         if value is not None and not (kind == "Secret" and not path and name in _WRITTEN_ONLY):
             yield from _of(value, found.get(name), (*path, name), kind)
+    if _is_whole(path, kind):
+        for name in sorted(found.keys() - wanted.keys()):
+            if found[name] != _DEFAULTS.get(name):
+                yield _difference((*path, name), None, found[name], kind)
 
 
 def _of_list(wanted: Sequence[Any], found: Sequence[Any], path: Path, kind: str) -> Iterator[Difference]:
@@ -150,8 +205,8 @@ def _are_equal(wanted: Sequence[Any], found: Sequence[Any], path: Path, kind: st
 def _is_equal(wanted: Any, found: Any, path: Path) -> bool:
     if wanted == found and isinstance(wanted, bool) == isinstance(found, bool):
         return True
-    is_absent = found is None and wanted in ("", 0, False)  # the server leaves out what is empty
-    return is_absent or (_is_quantity(path) and _is_same_quantity(wanted, found))
+    is_left_out = found is None and wanted == "" and path[-1] == "value" and _name_of(path[:-1]) == "env"
+    return is_left_out or (_is_quantity(path) and _is_same_quantity(wanted, found))
 
 
 def _is_quantity(path: Path) -> bool:
@@ -169,20 +224,52 @@ def _is_same_quantity(wanted: Any, found: Any) -> bool:
 
 
 def _added(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path, kind: str) -> Iterator[Difference]:
-    for name in sorted(_ALONE & found.keys()):
+    for name, value in sorted(found.items()):
         here = (*path, name)
-        keys = _keys_of(here, kind)
-        ours = {_key(one, keys): one for one in wanted.get(name) or ()}
-        for one in found[name] or ():
-            key = _key(one, keys)
-            inside = (*path, f"{name}[{','.join(map(str, key))}]")
-            if key in ours:
-                yield from _added(ours[key], one, inside, kind)
-            else:
-                yield Difference(path=_told(inside), wanted="nothing", found="there")
+        if name in _ALONE:
+            yield from _added_entries(wanted.get(name) or (), value or (), here, kind)
+        elif name not in wanted:
+            if _is_extra(name, value, path, kind):
+                yield Difference(path=_told(here), wanted="nothing", found="there")
+        elif isinstance(wanted[name], Mapping) and isinstance(value, Mapping):
+            yield from _added(wanted[name], value, here, kind)
+
+
+def _added_entries(wanted: Sequence[Any], found: Sequence[Any], path: Path, kind: str) -> Iterator[Difference]:
+    keys = _keys_of(path, kind)
+    ours = {_key(one, keys): one for one in wanted}
+    for one in found:
+        key = _key(one, keys)
+        inside = (*path[:-1], f"{path[-1]}[{','.join(map(str, key))}]")
+        if key in ours:
+            yield from _added(ours[key], one, inside, kind)
+        else:
+            yield Difference(path=_told(inside), wanted="nothing", found="there")
+
+
+def _is_extra(name: str, value: Any, path: Path, kind: str) -> bool:
+    """Whether what we do not say at a path can only be somebody's who added it."""
+    alone = _EXCLUSIVE.get(kind, ())
+    if not alone or path[: len(alone)] != alone or value in (None, "", []):
+        return False
+    if (
+        value == {} and _name_of(path) != "volumes"
+    ):  # `emptyDir: {}` is a volume, all else that is empty is nothing
+        return False
+    return alone == _DATA or name in _NEVER_FILLED_IN or _name_of(path) in _CLOSED
 
 
 # --- how it is told -------------------------------------------------------------------------------------
+
+
+def _is_whole(path: Path, kind: str) -> bool:
+    whole = _WHOLE.get(kind)
+    return bool(path) and (_name_of(path) in _ATOMIC or (whole is not None and path[: len(whole)] == whole))
+
+
+def _name_of(path: Path) -> str:
+    """The last name of a path, without the key of an entry."""
+    return path[-1].partition("[")[0] if path else ""
 
 
 def _keys_of(path: Path, kind: str) -> tuple[str, ...]:

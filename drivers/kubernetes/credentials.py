@@ -8,16 +8,32 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict, TypeVar
 
+import yaml
+from cryptography import x509
 from kubernetes.client import Configuration
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.config import (
+    ConfigException,
+    load_incluster_config,
+    load_kube_config,
+)
+from kubernetes.config.kube_config import KubeConfigMerger
 
 from drivers.base import Refused, Unavailable
 
 _PATIENCE_SECONDS = 30.0  # a plugin may ask a cloud
 
+_MALFORMED = (yaml.YAMLError, TypeError, KeyError, AttributeError, ValueError)
+
 Result = TypeVar("Result")
+
+
+class _Route(TypedDict):
+    proxy: str | None
+    server_hostname: str | None
 
 
 class Access:
@@ -52,13 +68,19 @@ class Access:
             if not known.verify_ssl:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             if known.cert_file:
+                _require_valid(known.cert_file)
                 context.load_cert_chain(known.cert_file, known.key_file)
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ssl.SSLError, ValueError) as error:
             raise Refused(
                 f"the certificates of the cluster at {self.server} cannot be used ({error}); "
                 "make its kubeconfig anew"
             ) from error
         return context
+
+    def route(self) -> _Route:
+        """How the server is reached: over which proxy, and by which name its certificate is known."""
+        known = self._required
+        return {"proxy": known.proxy, "server_hostname": known.tls_server_name}
 
     @property
     def _required(self) -> Configuration:
@@ -83,6 +105,19 @@ class Access:
             raise Refused(
                 f"the cluster's configuration cannot be used: {error}; make its kubeconfig anew"
             ) from error
+        except _MALFORMED as error:
+            # without the parser's own words: they repeat lines of the file
+            raise Refused(
+                f"the cluster's configuration cannot be used: it is no kubeconfig ({type(error).__name__}); "
+                "make it anew"
+            ) from None
+
+
+def _require_valid(file: str) -> None:
+    """A server only breaks the connection on a certificate that ended, which looks like a bad network."""
+    ends = x509.load_pem_x509_certificate(Path(file).read_bytes()).not_valid_after_utc
+    if ends <= datetime.now(UTC):
+        raise ValueError(f"the client certificate {file} ended at {ends:%Y-%m-%d %H:%M} UTC")
 
 
 def by_kubeconfig(file: str, context: str | None = None) -> Access:
@@ -90,10 +125,27 @@ def by_kubeconfig(file: str, context: str | None = None) -> Access:
 
     def load() -> Configuration:
         configuration = Configuration()
+        # not the library's default, which is the last configuration that anybody loaded
+        configuration.host = ""
         load_kube_config(file, context=context, client_configuration=configuration, persist_config=False)
+        if not configuration.host:
+            raise ConfigException(f"{file} names no server")
+        _require_credentials(configuration, file, context)
         return configuration
 
     return Access(load)
+
+
+def _require_credentials(configuration: Configuration, file: str, context: str | None) -> None:
+    """The official client only logs that a plugin failed, and goes on as nobody."""
+    if configuration.api_key or configuration.cert_file:
+        return
+    known = KubeConfigMerger(file).config
+    chosen = known["contexts"].get_with_name(context or known["current-context"])["context"].safe_get("user")
+    found = known["users"].get_with_name(chosen, safe=True) if chosen else None
+    plugin = (found.value.get("user") or {}).get("exec") if found else None
+    if plugin:
+        raise ConfigException(f"the plugin {plugin['command']} gave no credentials; run it by hand to see why")
 
 
 def from_inside() -> Access:

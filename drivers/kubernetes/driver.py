@@ -7,7 +7,7 @@ under a field manager of our own; what is not ours is never touched.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from drivers.base import Applied, Conflict, DriverError, Refused, Reveal, Stamp, Unavailable
 from drivers.kubernetes import stamps
@@ -38,6 +38,7 @@ from model.units import AnyUnit
 
 _WATCHED = ("Deployment", "Job", "ConfigMap", "Secret", "Service", "Namespace")
 _WATCH_AGAIN_SECONDS = 1.0
+_WRITTEN_MAX = 5
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 
@@ -164,20 +165,28 @@ class KubernetesDriver:
             manifest["metadata"]["uid"] = live["metadata"]["uid"]  # another in its place is not written over
         resource, kind = RESOURCES[body.place.kind], body.place.kind
         if live is not None and extras(manifest, live, kind):
-            await self._client.put(resource, with_nothing_else(manifest, live, kind))
+            await self._written(resource, live, lambda one: with_nothing_else(manifest, one, kind))
         written = await self._client.apply(resource, manifest)
-        if live is not None:
-            await self._disown(resource, written)
+        if live is not None and _updates(written, self._manager):
+            await self._written(resource, written, lambda one: _disowned(one, self._manager))
         return Applied(uid=written["metadata"]["uid"])
 
-    async def _disown(self, resource: Resource, written: Manifest) -> None:
-        """Let fields be ours by apply alone: what is also ours by an update, no later apply takes away."""
-        entries = written["metadata"].get("managedFields") or ()
-        kept = [one for one in entries if (one["manager"], one["operation"]) != (self._manager, "Update")]
-        if len(kept) < len(entries):
-            await self._client.put(
-                resource, {**written, "metadata": {**written["metadata"], "managedFields": kept}}
-            )
+    async def _written(self, resource: Resource, live: Manifest, change: Callable[[Manifest], Manifest]) -> None:
+        """Write a whole object, read anew whenever somebody else (its controller, mostly) wrote it meanwhile."""
+        for _ in range(_WRITTEN_MAX):
+            try:
+                await self._client.put(resource, change(live))
+            except Conflict:
+                metadata = live["metadata"]
+                again = await self._client.get(resource, metadata.get("namespace"), metadata["name"])
+                if again is None or again["metadata"]["uid"] != metadata["uid"]:
+                    raise
+                live = again
+            else:
+                return
+        raise Unavailable(
+            f"{resource.kind} {live['metadata']['name']} is changed by others faster than it is written"
+        )
 
     async def _replace(self, owner: Owner, action: Replace, live: Manifest | None) -> Applied:
         if live is not None and live["metadata"]["uid"] == action.uid:
@@ -246,3 +255,17 @@ _STOPPED: Mapping[str, Mapping[str, object]] = {
     "Job": {"spec": {"suspend": True}},
 }
 """What makes the pods of a kind end while the object stays."""
+
+
+def _updates(written: Manifest, manager: str) -> bool:
+    """Whether fields are ours by an update too: no later apply would take them away."""
+    entries = written["metadata"].get("managedFields") or ()
+    return any((one["manager"], one["operation"]) == (manager, "Update") for one in entries)
+
+
+def _disowned(written: Manifest, manager: str) -> Manifest:
+    """The object with our fields ours by apply alone."""
+    metadata = written["metadata"]
+    entries = metadata.get("managedFields") or ()
+    kept = [one for one in entries if (one["manager"], one["operation"]) != (manager, "Update")]
+    return {**written, "metadata": {**metadata, "managedFields": kept}}

@@ -4,13 +4,10 @@ from pathlib import Path
 import pytest
 
 from state.embedded import Embedded
-from tests.clusters import kubeconfig
 from tests.conformance.kubernetes_rig import KubernetesRig
 from tests.conformance.rig import Rig
 from tests.conformance.rigs import LocalRig, PostgresRig, SimulationRig
 from tests.drivers.postgres.relay import Relay
-
-__all__ = ["kubeconfig"]
 
 
 @pytest.fixture(params=["simulation", "postgres", "local", pytest.param("kubernetes", marks=pytest.mark.cluster)])

@@ -248,3 +248,13 @@ async def test_a_closed_client_is_unavailable(client):
 
     with pytest.raises(Unavailable, match="closed"):
         await client.version()
+
+
+@pytest.mark.parametrize("body", [{}, [], "log in first", None])
+async def test_what_is_no_api_server_is_unavailable_and_never_an_empty_world(server, client, body):
+    server.answers = [lambda _: web.json_response(body)]
+
+    with pytest.raises(Unavailable):
+        await client.version()
+    with pytest.raises(Unavailable):
+        await client.pages(CONFIG_MAP)

@@ -1,6 +1,6 @@
 """What was applied and what is there: each field of ours counts, and what others add counts where it matters."""
 
-import copy
+import json
 from typing import Any
 
 import pytest
@@ -68,7 +68,7 @@ LEAVES = [
 
 def defaulted(manifest: dict[str, Any]) -> dict[str, Any]:
     """As the server answers: with its own fields, and those that it fills in."""
-    live = copy.deepcopy(manifest)
+    live: dict[str, Any] = json.loads(json.dumps(manifest))
     live["metadata"] |= {"uid": "u", "resourceVersion": "1", "generation": 1}
     live["metadata"].setdefault("labels", {})["theirs"] = "1"
     live["metadata"].setdefault("annotations", {})["example.org/theirs"] = "1"
@@ -111,8 +111,7 @@ def test_each_of_our_fields_counts_when_it_is(name, path, how):
 
     found = differences(applied, live, applied["kind"])
 
-    is_empty = was in (False, 0, "") and how == "removed"  # that the server leaves out itself
-    assert bool(found) is not is_empty
+    assert found
     assert all(str(one) for one in found)
 
 
@@ -126,6 +125,83 @@ def test_equal_quantities_are_equal_however_they_are_written(data):
     resources["limits"] = {"cpu": cpu, "memory": memory}
 
     assert differences(applied, live, "Deployment") == ()
+
+
+def test_an_empty_variable_is_as_applied_although_the_server_leaves_its_value_out():
+    applied = {
+        "spec": {"template": {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": ""}]}]}}}
+    }
+    live = {"spec": {"template": {"spec": {"containers": [{"name": "c", "env": [{"name": "A"}]}]}}}}
+
+    assert differences(applied, live, "Deployment") == ()
+
+
+NARROWED = (
+    ("NetworkPolicy/armillary-demo-hello-7/inside-only", ("spec", "podSelector"), {"matchLabels": {"no": "body"}}),
+    ("NetworkPolicy/armillary-demo-hello-7/inside-only", ("spec", "ingress", 0, "ports"), [{"port": 1}]),
+    (
+        "NetworkPolicy/armillary-demo-hello-7/inside-only",
+        ("spec", "ingress", 0, "from", 0, "podSelector"),
+        {"matchLabels": {"no": "body"}},
+    ),
+    ("Service/armillary-demo-hello-7/scheduler", ("spec", "selector", "no"), "body"),
+)
+
+
+@pytest.mark.parametrize(("name", "path", "value"), NARROWED, ids=lambda one: str(one)[-40:])
+def test_a_word_more_where_the_api_keeps_a_whole_is_a_difference(name, path, value):
+    applied = APPLIED[f"east.{name}"]
+    live = defaulted(applied)
+    holder: Any = live
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+
+    assert differences(applied, live, applied["kind"])
+
+
+POD = ("spec", "template", "spec")
+CONTAINER = (*POD, "containers", 0)
+SET = (
+    ((*CONTAINER, "envFrom"), [{"secretRef": {"name": "login"}}]),
+    ((*CONTAINER, "args"), ["--evil"]),
+    ((*CONTAINER, "lifecycle"), {"postStart": {"exec": {"command": ["evil"]}}}),
+    ((*CONTAINER, "livenessProbe"), {"exec": {"command": ["false"]}}),
+    ((*CONTAINER, "securityContext", "privileged"), True),
+    ((*CONTAINER, "env", 0, "value"), "a value beside the reference"),
+    ((*CONTAINER, "env", 1, "valueFrom"), {"fieldRef": {"fieldPath": "metadata.name"}}),
+    ((*CONTAINER, "volumeMounts", 0, "subPath"), "b"),
+    ((*CONTAINER, "resources", "limits", "ephemeral-storage"), "1Mi"),
+    ((*POD, "dnsConfig"), {"nameservers": ["192.0.2.1"]}),
+    ((*POD, "hostNetwork"), True),
+    ((*POD, "volumes", 0, "configMap", "items"), [{"key": "b", "path": "other"}]),
+    ((*POD, "volumes", 0, "emptyDir"), {}),
+)
+
+
+@pytest.mark.parametrize(("path", "value"), SET, ids=[".".join(map(str, path[3:])) for path, _ in SET])
+def test_what_somebody_says_of_what_runs_is_told_and_can_be_taken_away(path, value):
+    applied = APPLIED["east.Deployment/armillary-demo-hello-7/scheduler"]
+    live = defaulted(applied)
+    holder: Any = live
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+
+    (told,) = extras(applied, live, "Deployment")
+    repaired = with_nothing_else(applied, live, "Deployment")
+
+    assert told.path.endswith(str(path[-1]))
+    assert extras(applied, repaired, "Deployment") == ()
+    assert repaired["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_a_binary_file_that_somebody_adds_is_told_and_can_be_taken_away():
+    applied = APPLIED["east.ConfigMap/armillary-demo-hello-7/settings"]
+    live = defaulted(applied) | {"binaryData": {"extra.py": "eA=="}}
+
+    assert [one.path for one in extras(applied, live, "ConfigMap")] == ["binaryData.extra.py"]
+    assert extras(applied, with_nothing_else(applied, live, "ConfigMap"), "ConfigMap") == ()
 
 
 def test_lists_with_keys_have_no_order():
