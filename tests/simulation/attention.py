@@ -61,6 +61,7 @@ class Attention(Observer):
 
     def overdue(self) -> None:
         """Tell of those that wait too long already."""
+        self._forget_before_upheaval()
         for owner, asked in self._asked.items():
             self._judge(owner, asked)
 
