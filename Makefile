@@ -23,9 +23,12 @@ test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… g
 ifdef ARGS
 	$(RUN)/pytest $(ARGS)
 else
-	$(RUN)/pytest -m "not image and not airflow" -n 2 --dist loadscope --durations=10
+	$(RUN)/pytest -m "not image and not airflow" -n 2 --dist loadscope --durations=10 -rs
 	$(RUN)/pytest -m airflow --durations=10
 endif
+
+test-cluster: $(VENV)/.made ## What needs a Kubernetes: ARMILLARY_TEST_KUBECONFIG names one, or one is started.
+	$(RUN)/pytest -m cluster -rs
 
 test-image: $(VENV)/.made ## Build and run the container image with buildah, on a base made by debootstrap.
 	$(RUN)/pytest -m image -rs tests/image

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cli import backup, changing, logs, reading, running, secrets, takeover, tokens
+from cli import backup, changing, cluster, logs, reading, running, secrets, takeover, tokens
 from cli.errors import EXIT_CODES_TEXT, CommandError, ExitCode
 from cli.interruption import Interrupted
 from cli.output import console, report
@@ -40,6 +40,7 @@ for panel, commands in {
         app.command(rich_help_panel=panel)(command)
 app.add_typer(tokens.app, name="token", rich_help_panel=_ADMINISTER)
 app.add_typer(secrets.app, name="secret", rich_help_panel=_ADMINISTER)
+app.add_typer(cluster.app, name="cluster", rich_help_panel=_ADMINISTER)
 
 
 def _show_version(asked: bool) -> None:
