@@ -111,6 +111,7 @@ class KubernetesDriver:
             case Stop():
                 return await self._stop(place, live)
             case Delete():
+                self._rendered.pop(action.ref, None)
                 return await self._delete(place, live)
 
     async def owners(self) -> frozenset[Owner]:
