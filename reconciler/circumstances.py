@@ -82,11 +82,16 @@ def _paused(before: Snapshot, hold: str) -> str:
         return hold
     if before.paused_until is not None:
         return f"Paused until {before.paused_until.isoformat()} ({before.pause_reason})."
+    return went_back(before)
+
+
+def went_back(before: Snapshot) -> str:
+    """That a newer generation was seen than the one asked for, and what to do; empty when none was."""
     seen = before.status.observed_generation if before.status is not None else before.generation
-    if before.spec is not None and seen > before.generation:
-        return (
-            f"The desired state went back from generation {seen} to {before.generation}, "
-            "as a restored database does. Look at it, then accept it with: "
-            "SELECT armillary.accept('<workspace>/<deployment>')."
-        )
-    return ""
+    if before.spec is None or seen <= before.generation:
+        return ""
+    return (
+        f"The desired state went back from generation {seen} to {before.generation}, "
+        "as a restored database does. Look at it, then accept it with: "
+        "SELECT armillary.accept('<workspace>/<deployment>')."
+    )

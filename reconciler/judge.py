@@ -12,6 +12,7 @@ from model.plan import Change, Plan
 from model.spec import Snapshot, Stage
 from model.status import Condition, Outcome, Reason, Truth, UnitState, UnitStatus
 from model.units import AnyUnit, Process, Task
+from reconciler.circumstances import went_back
 from reconciler.needs import World
 
 _UNSET = datetime.min.replace(tzinfo=UTC)  # `conclude` puts the real time of the last change in its place
@@ -58,8 +59,15 @@ def synced(
         return _synced("False", Reason.CONVERGING, f"{len(plan.now)} changes under way: {plan.now[0].why}")
     if plan.later:
         return _synced("False", Reason.WAITING, f"{plan.later[0].ref}: {plan.later[0].why}")
+    return _at_rest(before, plan)
+
+
+def _at_rest(before: Snapshot, plan: Plan) -> Condition:
+    """Nothing is to be done. That is not all: a database that went back asks for what nobody may want any more."""
     if before.stage in ("retaining", "purging"):
         return _synced("True", Reason.DELETING, "what was to be removed is removed")
+    if older := went_back(before):
+        return _synced("False", Reason.HELD, older)
     message = f"all that generation {before.generation} asks for is there"
     return _synced("True", Reason.CONVERGED, "; ".join([message, *(one.why for one in plan.kept)]))
 

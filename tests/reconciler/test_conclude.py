@@ -53,6 +53,16 @@ def test_a_write_that_was_accepted_is_not_yet_synced():
     assert isinstance(made.verdict, Again)
 
 
+def test_a_generation_that_went_back_is_not_synced_though_everything_is_as_it_asks():
+    first = concluded(desired(WEB), observed(seen(WEB)), snapshot(known(WEB), generation=4))
+    older = replace(after(first, snapshot(known(WEB))), generation=1)
+
+    found = concluded(desired(WEB), observed(seen(WEB)), older)
+
+    assert condition(found, "Synced").status == "False"
+    assert "armillary.accept(" in condition(found, "Synced").message
+
+
 def test_synced_and_ready_come_from_an_observation_with_an_empty_plan():
     found = concluded(desired(WEB), observed(seen(WEB)), snapshot(known(WEB)))
 
