@@ -40,6 +40,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FIRST_ANSWERS_SECONDS = 2.0
 
 
 class LocalDriver:
@@ -75,6 +76,7 @@ class LocalDriver:
     async def open(self) -> None:
         """Look at what of ours runs, and go on looking. Changes nothing. Raises Unavailable."""
         await self._poll()
+        await self._probes.heard(_FIRST_ANSWERS_SECONDS)  # else what runs well would be told as not asked yet
         self._poller = asyncio.create_task(self._poll_for_ever(), name="local poll")
         self._poller.add_done_callback(self._poll_ended)
 

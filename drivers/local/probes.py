@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -64,6 +65,7 @@ class Probes:
         self._targets: dict[Ref, Target] = {}
         self._tasks: dict[Ref, asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._all_asked = asyncio.Event()
         self.version = 0  # grows with every change of an answer
 
     def answer(self, ref: Ref, target: Target | None) -> Answer:
@@ -80,6 +82,13 @@ class Probes:
                 self._targets[ref], self._answers[ref] = target, Answer()
                 self._tasks[ref] = asyncio.create_task(self._watch(ref, target), name=f"probe {ref}")
 
+    async def heard(self, within_seconds: float) -> None:
+        """Return when everything was asked once, or after that long."""
+        if self._unasked():
+            self._all_asked.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_asked.wait(), within_seconds)
+
     async def close(self) -> None:
         """End all probing."""
         tasks = list(self._tasks.values())
@@ -94,11 +103,16 @@ class Probes:
             before = self._answers[ref]
             after = await self._ask(target, before)
             self._answers[ref] = after
+            if not self._unasked():
+                self._all_asked.set()
             if (after.verdict, after.detail) != (before.verdict, before.detail):
                 self.version += 1
                 self._changed()
             is_calm = after.verdict == "healthy" and not after.failures
             await asyncio.sleep(self._pace.calm_seconds if is_calm else self._pace.eager_seconds)
+
+    def _unasked(self) -> bool:
+        return Answer() in self._answers.values()
 
     async def _ask(self, target: Target, before: Answer) -> Answer:
         try:

@@ -235,7 +235,7 @@ def test_a_dropped_role_is_drift_repaired_and_recorded(settled: World):
     settled.settle()
 
     assert any(one["cause"] == "drift" and "demo-hello" in one["object"] for one in settled.events(event))
-    airflow, run = until("Airflow to take a run", lambda: _triggered(settled), seconds=60, every=1)
+    airflow, run = until("Airflow to take a run", lambda: _triggered(settled), seconds=150, every=1)
     until("a run to succeed", lambda: airflow.run("slow", run) == "success", seconds=90, every=0.5)
 
 
