@@ -34,13 +34,6 @@ def _kubernetes(name: str, cluster: KubernetesCluster, *, identity: str, reveal:
         client=Client(access, field_manager=manager_of(identity)),
         cluster=name,
         installation=identity,
-        settings=ClusterSettings(
-            images=cluster.images,
-            storage_class=cluster.storage_class,
-            access_mode=cluster.access_mode,
-            volume_size=cluster.volume_size,
-            database_host=cluster.database_host,
-            user_id=cluster.user_id,
-        ),
+        settings=ClusterSettings(**cluster.model_dump(exclude={"kubeconfig", "context"})),
         reveal=reveal,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 _NAMED = "ARMILLARY_TEST_KUBECONFIG"
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "cluster" / "cluster.py"
@@ -34,6 +35,15 @@ def kubeconfig() -> Iterator[Path]:
             yield Path(folder) / "kubeconfig"
         finally:
             _run("down", folder, _DOWN_SECONDS)
+
+
+def with_token(kubeconfig: Path, token: str, file: Path) -> Path:
+    """Write the same cluster's kubeconfig for somebody who is known by a token."""
+    known = yaml.safe_load(kubeconfig.read_text())
+    for user in known["users"]:
+        user["user"] = {"token": token}
+    file.write_text(yaml.safe_dump(known))
+    return file
 
 
 def _run(command: str, folder: str, seconds: float) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from drivers.addresses import port_of
 from drivers.kubernetes.names import RESTARTED_AT, UNIT, labels_of
 from drivers.kubernetes.settings import Settings
-from drivers.kubernetes.texts import path_of, plain, port_of, resolve
+from drivers.kubernetes.texts import path_of, plain, resolve
 from model.digest import digest
 from model.names import SecretRef, Text
 from model.objects import Site

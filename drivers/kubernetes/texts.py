@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from drivers.base import Refused
+from drivers.addresses import port_of, resolved, written
 from drivers.kubernetes.names import namespace_of
 from drivers.kubernetes.settings import Settings
 from model.names import AddressRef, Part, PathRef, SecretRef, Text
@@ -18,14 +18,7 @@ _ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - of a pod's own network, which its ne
 
 def resolve(text: Text, site: Site, settings: Settings) -> Text:
     """A text with its addresses and paths resolved, and neighbouring literals joined."""
-    parts: list[Part] = []
-    for part in text:
-        known = _known(part, site, settings)
-        if isinstance(known, str) and parts and isinstance(parts[-1], str):
-            parts[-1] += known
-        else:
-            parts.append(known)
-    return tuple(parts)
+    return resolved(text, lambda part: _known(part, site, settings))
 
 
 def plain(text: Text) -> str:
@@ -67,23 +60,4 @@ def _address(reference: AddressRef, site: Site, settings: Settings) -> str:
             f"{reference.unit}.{namespace_of(site.release)}.svc",
             port_of(reference.unit, reference.port, site),
         )
-    match reference.part:
-        case "host":
-            return host
-        case "listen":
-            return _ALL_INTERFACES
-        case "port":
-            return str(port)
-        case "host:port":
-            return f"{host}:{port}"
-
-
-def port_of(unit: str, port: str, site: Site) -> int:
-    """The number of a unit's port. Raises Refused when none was given to it."""
-    try:
-        return site.ports[unit, port]
-    except KeyError:
-        raise Refused(
-            f"no port {port!r} of {unit} is known for {site.release}; "
-            "the ports table gives each deployment its block"
-        ) from None
+    return written(reference, host, port, listen=_ALL_INTERFACES)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from drivers.addresses import port_of
 from drivers.base import Refused
 from drivers.kubernetes.body import Body
 from drivers.kubernetes.names import Place, namespace_of, ref_of
@@ -22,7 +23,7 @@ from drivers.kubernetes.pods import (
     template,
 )
 from drivers.kubernetes.settings import Settings
-from drivers.kubernetes.texts import plain, port_of, resolve
+from drivers.kubernetes.texts import plain, resolve
 from model.digest import digest
 from model.names import Text
 from model.objects import Object, Site

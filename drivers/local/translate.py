@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from drivers.addresses import port_of, resolved, written
 from drivers.base import Refused
 from drivers.local.body import (
     Body,
@@ -22,7 +23,7 @@ from drivers.local.body import (
 )
 from drivers.local.runtime import Lock, runtime_folder
 from model.digest import digest
-from model.names import AddressRef, Kind, Part, Ref, Text
+from model.names import AddressRef, Kind, Ref, Text
 from model.objects import Object, Site
 from model.units import AnyUnit, Credentials, Environment, Mount, Probe, Process, Settings, Task, Volume
 
@@ -96,7 +97,7 @@ def _process(unit: Process, site: Site, locks: Mapping[str, Lock]) -> ProcessBod
         grace_seconds=unit.stop.grace_seconds,
         again=unit.restarted_at,
     )
-    ports = {name: _port(AddressRef(unit.name, name), site) for name in unit.ports}
+    ports = {name: port_of(unit.name, name, site) for name in unit.ports}
     return ProcessBody(run=run, replicas=replicas, ports=ports, probe=_probe(unit, site))
 
 
@@ -120,44 +121,21 @@ def _probe(unit: Process, site: Site) -> ProbeBody | None:
         case None:
             return None
         case Probe(unit=asked, port=port, path=path, expect=expect):
-            number = _port(AddressRef(asked, port), site)
+            number = port_of(asked, port, site)
             return ProbeBody(url=f"http://{HOST}:{number}{path}", is_own=asked == unit.name, expect=dict(expect))
 
 
 def resolve(text: Text, site: Site) -> Text:
     """A text with its addresses resolved, and neighbouring literals joined."""
-    parts: list[Part] = []
-    for part in text:
-        known = _address(part, site) if isinstance(part, AddressRef) else part
-        if isinstance(known, str) and parts and isinstance(parts[-1], str):
-            parts[-1] += known
-        else:
-            parts.append(known)
-    return tuple(parts)
+    return resolved(text, lambda part: _address(part, site) if isinstance(part, AddressRef) else part)
 
 
 def _address(reference: AddressRef, site: Site) -> str:
     if reference.unit == "database":
         host, port = site.database
     else:
-        host, port = HOST, _port(reference, site)
-    match reference.part:
-        case "host" | "listen":
-            return host
-        case "port":
-            return str(port)
-        case "host:port":
-            return f"{host}:{port}"
-
-
-def _port(reference: AddressRef, site: Site) -> int:
-    try:
-        return site.ports[reference.unit, reference.port]
-    except KeyError:
-        raise Refused(
-            f"no port {reference.port!r} of {reference.unit} is leased to {site.release}; "
-            "the ports table gives each deployment its block"
-        ) from None
+        host, port = HOST, port_of(reference.unit, reference.port, site)
+    return written(reference, host, port, listen=host)
 
 
 def _runtime(image: str, locks: Mapping[str, Lock]) -> str:

@@ -65,13 +65,11 @@ class Switches(Observer):
     def _was_ready(self, wanted: Object) -> bool:
         """Whether it was, at any moment that a pass could have seen."""
         world, now = self._truth.world_of(wanted.ref), self._checkers.now
-        past = [
-            (one.before, one.at) for one in world._register.since(now - _PASS_SECONDS) if one.ref == wanted.ref
-        ]
-        moments = [(world.standing(wanted.ref), now), *past]
+        changes = world._register.since(now - _PASS_SECONDS)
+        past = [(one.before, one.at) for one in changes if one.ref == wanted.ref]
         return any(
             one is not None and one.digest == wanted.digest and _is_ready(one, at)
-            for one, at in [(world.standing(wanted.ref), now), *moments]
+            for one, at in [(world.standing(wanted.ref), now), *past]
         )
 
     def _check_gone(self, action: Delete, snapshot: Snapshot) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client as official
 from kubernetes import config
 
@@ -16,6 +15,7 @@ from drivers.base import Conflict, Refused, Unavailable
 from drivers.kubernetes.client import Client, WatchEvent
 from drivers.kubernetes.credentials import by_kubeconfig
 from drivers.kubernetes.kinds import RESOURCES
+from tests.clusters import with_token
 
 pytestmark = pytest.mark.cluster
 
@@ -178,18 +178,10 @@ async def test_who_may_not_is_told_what_and_where_and_who(client: Client, namesp
 async def limited(kubeconfig: Path, namespace: str, tmp_path: Path) -> AsyncIterator[Client]:
     """A client of a service account that has no rights, known by a token."""
     token = await asyncio.to_thread(_token, kubeconfig, namespace)
-    one = Client(by_kubeconfig(str(_with(token, kubeconfig, tmp_path / "limited"))), field_manager="limited")
+    one = Client(by_kubeconfig(str(with_token(kubeconfig, token, tmp_path / "limited"))), field_manager="limited")
     await one.open()
     yield one
     await one.close()
-
-
-def _with(token: str, kubeconfig: Path, file: Path) -> Path:
-    known = yaml.safe_load(kubeconfig.read_text())
-    for user in known["users"]:
-        user["user"] = {"token": token}
-    file.write_text(yaml.safe_dump(known))
-    return file
 
 
 def _token(kubeconfig: Path, namespace: str) -> str:

@@ -17,6 +17,7 @@ from cli.main import app
 from drivers.kubernetes.kinds import RESOURCES
 from drivers.kubernetes.rights import binding, cluster_role, rules
 from drivers.kubernetes.translate import KINDS
+from tests.clusters import with_token
 from tests.conformance.kubernetes_rig import KubernetesRig
 
 
@@ -27,10 +28,7 @@ async def rig(kubeconfig: Path, tmp_path: Path) -> AsyncIterator[KubernetesRig]:
     await one.start()
     with granted(kubeconfig, one.installation) as token:
         file = tmp_path / "kubeconfig"
-        through = yaml.safe_load(file.read_text())
-        for user in through["users"]:
-            user["user"] = {"token": token}
-        file.write_text(yaml.safe_dump(through))
+        with_token(file, token, file)
         await one.driver.open()
         yield one
         await one.clean()
