@@ -7,6 +7,7 @@ asked for, so that a paused or partitioned daemon is quiet before anybody else b
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -45,6 +46,17 @@ class Leases(Protocol):
         """Give the lease up early, so that the next holder need not wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One time of leading, from when the lease was gained until it was lost.
+
+    `number` never comes again in this process; a restored database may give the same `epoch` twice.
+    """
+
+    number: int
+    epoch: int
+
+
 class Leadership:
     """Keeps one lease and says, at any moment, whether it may be acted upon.
 
@@ -57,20 +69,27 @@ class Leadership:
         self._name = name
         self._holder = holder
         self._lease: Lease | None = None
+        self._terms = 0
         self._gained = asyncio.Event()
+
+    @property
+    def term(self) -> Term | None:
+        """The term that may be acted in, or None when nothing may be written now."""
+        lease = self._lease
+        return Term(self._terms, lease.epoch) if lease is not None and lease.is_held(clock.now()) else None
 
     @property
     def epoch(self) -> int | None:
         """The epoch to write with, or None when nothing may be written now."""
-        lease = self._lease
-        return lease.epoch if lease is not None and lease.is_held(clock.now()) else None
+        term = self.term
+        return term.epoch if term is not None else None
 
-    async def wait(self) -> int:
-        """Wait until this daemon leads; the epoch it leads with."""
-        while (epoch := self.epoch) is None:
+    async def wait(self) -> Term:
+        """Wait until this daemon leads; the term that it leads in."""
+        while (term := self.term) is None:
             self._gained.clear()
             await self._gained.wait()
-        return epoch
+        return term
 
     async def keep(self) -> None:
         """Hold on for ever. A failure to ask is not a loss: the lease simply runs out by itself."""
@@ -89,10 +108,11 @@ class Leadership:
 
     async def _asked(self) -> Lease | None:
         lease: Lease | None
-        if self.epoch is not None:
+        if self.term is not None:
             lease = await self._leases.renew(self._lease)
         else:
             lease = await self._leases.acquire(self._name, self._holder)
+            self._terms += lease is not None
         return lease
 
     async def resign(self) -> None:

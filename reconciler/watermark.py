@@ -15,6 +15,7 @@ import structlog
 
 from drivers.base import DriverError, Stamp, SupportsStamp
 from model.names import Moment
+from reconciler.leadership import Term
 from reconciler.ledger import TAKEOVER_EPOCHS
 from reconciler.parts import Parts
 
@@ -30,11 +31,11 @@ _UNVERIFIED = "Whether the state database is behind this cluster could not be se
 
 @dataclass(slots=True, kw_only=True)
 class _Mark:
-    """One cluster's stamp: under which epoch it was tried to be, and was, compared; what was last written."""
+    """One cluster's stamp: in which term it was tried to be, and was, compared; what was last written."""
 
     cluster: SupportsStamp
-    tried: int | None = None
-    verified: int | None = None
+    tried: Term | None = None
+    verified: Term | None = None
     written: Stamp | None = None
     why: str = ""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -59,16 +60,16 @@ class Watermark:
         mark = self._marks.get(cluster)
         if why or mark is None:
             return why
-        return "" if mark.verified == self._parts.leadership.epoch else _UNVERIFIED
+        return "" if mark.verified == self._parts.leadership.term else _UNVERIFIED
 
-    async def verified(self, cluster: str, epoch: int) -> None:
-        """Return when a cluster was compared under this epoch, or could not be; then `hold` tells.
+    async def verified(self, cluster: str, term: Term) -> None:
+        """Return when a cluster was compared in this term, or could not be; then `hold` tells.
 
         The others are given a moment too: what any of them remembers is a reason to hold everywhere.
         """
-        if all(mark.tried == epoch for mark in self._marks.values()):
+        if all(mark.tried == term for mark in self._marks.values()):
             return
-        looks = {name: asyncio.ensure_future(self._try(mark, epoch)) for name, mark in self._marks.items()}
+        looks = {name: asyncio.ensure_future(self._try(mark, term)) for name, mark in self._marks.items()}
         others = [look for name, look in looks.items() if name != cluster]
         try:
             if others:
@@ -80,40 +81,37 @@ class Watermark:
                 look.cancel()
             await asyncio.gather(*looks.values(), return_exceptions=True)
 
-    async def _try(self, mark: _Mark, epoch: int) -> None:
+    async def _try(self, mark: _Mark, term: Term) -> None:
         async with mark.turn:
-            if mark.tried != epoch:
-                await self._look(mark, epoch)
+            if mark.tried != term:
+                await self._look(mark, term)
 
     async def keep(self) -> None:
         """Move the stamps on with the changes, and compare again what could not be, for ever."""
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
-            epoch = self._parts.leadership.epoch
-            if epoch is None:
-                for mark in self._marks.values():
-                    mark.tried = mark.verified = None  # a restored database may give the same epoch again
-            else:
-                marks = [mark for mark in self._marks.values() if not self._is_up_to_date(mark, epoch)]
-                await asyncio.gather(*(self._look(mark, epoch) for mark in marks))
+            term = self._parts.leadership.term
+            if term is not None:
+                marks = [mark for mark in self._marks.values() if not self._is_up_to_date(mark, term)]
+                await asyncio.gather(*(self._look(mark, term) for mark in marks))
 
-    def _is_up_to_date(self, mark: _Mark, epoch: int) -> bool:
+    def _is_up_to_date(self, mark: _Mark, term: Term) -> bool:
         written = mark.written
-        return mark.verified == epoch and written is not None and written.moment == self._newest()
+        return mark.verified == term and written is not None and written.moment == self._newest()
 
-    async def _look(self, mark: _Mark, epoch: int) -> None:
+    async def _look(self, mark: _Mark, term: Term) -> None:
         """Compare a cluster, or move its stamp on. What cannot be read now is compared the next time."""
         try:
             async with asyncio.timeout(self._parts.tools.limits.observe_seconds_max):
-                now = Stamp(
-                    installation=self._parts.installation, epoch=epoch, moment=await self._parts.index.moment()
-                )
-                if now != mark.written or mark.verified != epoch:
+                moment = await self._parts.index.moment()
+                now = Stamp(installation=self._parts.installation, epoch=term.epoch, moment=moment)
+                if now != mark.written or mark.verified != term:
                     await self._compare(mark, now)
+                    mark.verified = term
         except self._not_readable as error:
             log.warning("stamp not compared", why=str(error) or type(error).__name__)
         finally:
-            mark.tried = epoch
+            mark.tried = term
 
     async def _compare(self, mark: _Mark, now: Stamp) -> None:
         stamp = await mark.cluster.read_stamp()
@@ -122,7 +120,6 @@ class Watermark:
         else:
             await mark.cluster.write_stamp(now)
             mark.written, mark.why = now, ""
-        mark.verified = now.epoch
 
     async def _continues(self, stamp: Stamp, now: Stamp) -> bool:
         """True when this database's history holds what the cluster remembers, or a person took over since."""

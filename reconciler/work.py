@@ -12,6 +12,7 @@ import structlog
 from model.names import Owner
 from model.status import Reason
 from reconciler import clock
+from reconciler.leadership import Term
 from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics
 from reconciler.parts import Parts
@@ -49,20 +50,20 @@ class Workshop:
         """One worker of a cluster's lane, for ever: a key at a time, and only while this daemon leads."""
         while True:
             async with self._queue.take(cluster) as owner:
-                epoch = await self._parts.leadership.wait()
-                await self._watermark.verified(cluster, epoch)
-                await self._pass(owner, epoch, cluster)
+                term = await self._parts.leadership.wait()
+                await self._watermark.verified(cluster, term)
+                await self._pass(owner, term, cluster)
 
-    async def _pass(self, owner: Owner, epoch: int, cluster: str) -> None:
-        self._ledger.lead(epoch, clock.now())
+    async def _pass(self, owner: Owner, term: Term, cluster: str) -> None:
+        self._ledger.lead(term.epoch, clock.now())
         with self._metrics.pass_seconds.time():
             try:
                 ended = await reconcile(
                     owner,
                     self._parts.tools,
                     self._ledger,
-                    epoch=epoch,
-                    should_stop=lambda taken: self._should_stop(owner, epoch, cluster, taken),
+                    epoch=term.epoch,
+                    should_stop=lambda taken: self._should_stop(owner, term, cluster, taken),
                 )
             except self._parts.store_errors as error:
                 self._failed(owner, "store", str(error))
@@ -70,7 +71,7 @@ class Workshop:
                 log.exception("pass broke", owner=str(owner))
                 why = f"an error nobody foresaw ({type(error).__name__}); its trace is in the daemon's log"
                 self._failed(owner, "broken", why)
-                await self._tell(owner, epoch, why)
+                await self._tell(owner, term.epoch, why)
             else:
                 self._succeeded(owner, ended)
         self.last_pass_at = datetime.now(UTC)
@@ -85,13 +86,13 @@ class Workshop:
         except self._parts.store_errors as error:
             log.warning("condition not recorded", owner=str(owner), why=str(error))
 
-    def _should_stop(self, owner: Owner, epoch: int, cluster: str, taken: int) -> bool:
+    def _should_stop(self, owner: Owner, term: Term, cluster: str, taken: int) -> bool:
         """Another leader, a hold, or newer news about this key: what is left of the plan is out of date.
 
         News stops a pass only after its first action: the sweep repeats itself until a pass is recorded, and a
         key that is changed without end must still move on.
         """
-        if self._parts.leadership.epoch != epoch or self._watermark.hold(cluster):
+        if self._parts.leadership.term != term or self._watermark.hold(cluster):
             return True
         return taken > 0 and self._queue.is_dirty(owner)
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from model.plan import Held, Update
+from reconciler.leadership import Term
 
 from .patching import Mutant, Patch, around, instead
 
 
 def _never_over(right: Any) -> property:
-    return property(lambda self: None if self._lease is None else self._lease.epoch)
+    return property(lambda self: None if self._lease is None else Term(self._terms, self._lease.epoch))
 
 
 def _terminal(right: Any, action: Any, here: Any) -> Held:
@@ -86,7 +87,7 @@ MUTANTS = (
         "leads-after-its-lease",
         "A lease is acted upon after its end.",
         "client-go leader election without fencing",
-        (Patch("reconciler.leadership:Leadership.epoch", _never_over),),
+        (Patch("reconciler.leadership:Leadership.term", _never_over),),
     ),
     Mutant(
         "failed-task-is-final",

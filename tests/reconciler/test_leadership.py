@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from reconciler.leadership import Leadership
+from reconciler.leadership import Leadership, Term
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -63,7 +63,7 @@ async def kept(row: Row, holder: str):
 
 async def test_a_free_lease_is_taken_at_once_and_kept():
     async with kept(Row(), "one") as leader:
-        assert await leader.wait() == 1
+        assert await leader.wait() == Term(1, 1)
         await asyncio.sleep(600)
         assert leader.epoch == 1
 
@@ -93,10 +93,23 @@ async def test_who_cannot_renew_stops_acting_before_the_lease_ends():
         assert asyncio.get_running_loop().time() >= ended - 3
 
 
+async def test_a_restored_lease_of_the_same_epoch_is_another_term():
+    row = Row()
+    async with kept(row, "one") as leader:
+        before = await leader.wait()
+        row.reachable = False
+        await asyncio.sleep(16)
+        row.reachable, row.holder, row.epoch = True, "", 0  # as a backup from before the lease was ever taken
+
+        after = await leader.wait()
+        assert (before.epoch, after.epoch) == (1, 1)
+        assert before != after
+
+
 async def test_another_holder_s_lease_is_not_acted_upon():
     row = Row(holder="other", epoch=5, expires_at=100.0)
     async with kept(row, "one") as leader:
         await asyncio.sleep(50)
         assert leader.epoch is None
-        assert await leader.wait() == 6
+        assert await leader.wait() == Term(1, 6)
         assert asyncio.get_running_loop().time() >= 100

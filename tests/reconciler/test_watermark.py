@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.base import Stamp, Unavailable
 from model.names import Moment
+from reconciler.leadership import Term
 from reconciler.limits import Limits
 from reconciler.watermark import INTERVAL_SECONDS, TAKEOVER_EPOCHS, Watermark
 
@@ -59,8 +60,13 @@ class Database:
 
     history: list[Moment] = field(default_factory=lambda: [Moment(number, f"a{number}") for number in range(11)])
     epoch: int | None = 1
+    gained: int = 1
     is_reachable: bool = True
     tokens: int = 0
+
+    @property
+    def term(self) -> Term | None:
+        return None if self.epoch is None else Term(self.gained, self.epoch)
 
     async def moment(self) -> Moment:
         self._reach()
@@ -114,7 +120,7 @@ def made(*clusters: tuple[str, Cluster], **database) -> tuple[Watermark, Databas
 
 async def verified(mark: Watermark, database: Database, cluster: str = "east") -> str:
     """Why a cluster is held after it was compared."""
-    await mark.verified(cluster, database.epoch)
+    await mark.verified(cluster, database.term)
     return mark.hold(cluster)
 
 
@@ -226,7 +232,7 @@ async def test_one_cluster_that_is_ahead_holds_them_all_because_they_share_the_d
 async def test_many_passes_at_once_compare_a_cluster_once():
     cluster = Cluster(seconds=1.0)
     mark, database = made(("east", cluster))
-    await asyncio.gather(*(mark.verified("east", database.epoch) for _ in range(20)))
+    await asyncio.gather(*(mark.verified("east", database.term) for _ in range(20)))
 
     assert cluster.reads == 1
 
@@ -240,6 +246,22 @@ async def test_under_another_lease_every_cluster_is_compared_again():
     assert UNSEEN in mark.hold("east")
     assert await verified(mark, database) == ""
     assert cluster.stamp == stamp(10, epoch=2)
+
+
+async def test_a_restored_database_that_gives_the_same_lease_again_is_compared_again():
+    """Nobody saw the moment in between in which this daemon did not lead."""
+    mark, database = made(("east", Cluster()))
+    async with kept(mark):
+        await a_moment()
+        database.restore(7)
+        for _ in range(5):
+            database.change()  # the numbers are past the stamp's again
+        database.gained += 1
+        before = mark.hold("east")
+        await verified(mark, database)
+
+    assert UNSEEN in before
+    assert FOREIGN in mark.hold("east")
 
 
 async def test_a_pass_in_a_cluster_that_hangs_waits_no_longer_than_a_look_may_take(looptime):

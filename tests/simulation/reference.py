@@ -25,6 +25,7 @@ _EXPLAINED = {
     **dict.fromkeys(("flap", "hook"), 12),  # repaired again and again, ever more slowly
     "webhook": 1,
     "stale view": 1,
+    "row lost": _OBJECTS,  # a person says that all of it may go
 }
 """How many writes one fault of a class may cause, at most."""
 

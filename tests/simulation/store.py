@@ -142,8 +142,7 @@ class Store:
         row = self.tables.rows.get(owner) or Row(owner=owner)
         missing = sorted(values.keys() - row.secrets.keys())
         if missing:
-            self._lots += 1
-            first = 1 + 1000 * self._lots  # as state/secrets.py, which draws: no two lots are the same
+            first = self._lot()
             made = {(name, first): self._value(owner, name) for name in missing}
             secrets = {**row.secrets, **dict.fromkeys(missing, first)}
             self._commit(row, replace(row, secrets=secrets, values={**row.values, **made}))
@@ -312,7 +311,7 @@ class Store:
     def _seal(self, row: Row, key: str) -> None:
         assert row.spec is not None
         name = f"variable/{key}"
-        version = row.secrets.get(name, 0) + 1
+        version = self._lot()
         variable = row.spec.variables[key]
         if not isinstance(variable, SecretVariable):
             return
@@ -323,6 +322,11 @@ class Store:
             secrets={**row.secrets, name: version},
             values={**row.values, (name, version): self._value(row.owner, name)},
         )
+
+    def _lot(self) -> int:
+        """A version that no value ever had, whatever a restore has lost: state draws it, this counts."""
+        self._lots += 1
+        return 1 + 1000 * self._lots
 
     def _value(self, owner: Owner, name: str) -> str:
         self._minted += 1

@@ -81,7 +81,7 @@ class Switches(Observer):
             self._checkers.violated("SWITCH", f"{action.ref} goes, and {thing.ref} has not been changed yet")
         if unit_of(action.ref) == BROKER:
             worker = Ref(action.ref.kind, action.ref.name.removesuffix(BROKER) + WORKER)
-            if self._runs_steadily(worker):
+            if self._ours(worker, snapshot) is not None and self._runs_steadily(worker):
                 self._checkers.violated("SWITCH", f"{action.ref} goes while {worker} runs")
 
     def _wanted(self, unit: UnitName, snapshot: Snapshot) -> Object | None:
