@@ -8,7 +8,7 @@ started, whatever session or process group that moved to. `--end` ends what is t
 """
 
 # pathlib alone would cost every supervised process another MiB.
-# ruff: noqa: PTH105, PTH108, PTH110, PTH112, PTH116, PTH120, PTH100
+# ruff: noqa: PTH108, PTH110, PTH112, PTH116, PTH120, PTH100
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import time
 if __name__ == "__main__":  # isolated mode leaves out even our own package
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from drivers.local import logfile
 from drivers.local.kin import MARK, leftovers, relatives, send
 from drivers.local.rundir import is_held, read_json, take, write_json
 
@@ -119,7 +120,8 @@ class Shim:
 
     def start(self) -> None:
         """Start the program in a session of its own, its output straight into the log."""
-        log, shim_pid, started_at = _open_log(self.unit), os.getpid(), time.time()
+        log = logfile.opened(self.unit["log"], int(self.unit["log_bytes_max"]))
+        shim_pid, started_at = os.getpid(), time.time()
         # A signal to the newborn must wait until it is the program: our own handlers would swallow it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -142,6 +144,7 @@ class Shim:
             if self.is_stopping or self.is_late:
                 self.stop()
                 return
+            logfile.bound(self.unit["log"], int(self.unit["log_bytes_max"]))
             self.sleep(min(_FOLDER_CHECK_SECONDS, left))
 
     def stop(self) -> None:
@@ -224,22 +227,6 @@ class Shim:
 
 def _wake(_number: int, _frame: FrameType | None) -> None:
     """Only so that the wake-up pipe is written."""
-
-
-def _open_log(unit: dict[str, Any]) -> int:
-    path = unit["log"]
-    try:
-        if os.stat(path).st_size > int(unit["log_bytes_max"]):
-            for older in (2, 1):
-                if os.path.exists(f"{path}.{older}"):
-                    os.replace(f"{path}.{older}", f"{path}.{older + 1}")
-            os.replace(path, f"{path}.1")
-    except OSError:
-        pass  # none yet
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError:  # a full disk: better without a log than not at all
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def _become(unit: dict[str, Any], env: dict[str, str], files: tuple[int, int], shim_pid: int) -> NoReturn:

@@ -98,6 +98,18 @@ async def test_a_long_log_is_rotated_when_the_program_starts(run: Path):
     assert not (run / "output.log.4").exists()
 
 
+async def test_the_log_of_a_program_that_runs_on_and_on_stays_bounded(run: Path):
+    script = "import time\nfor n in range(10**6): print(n, flush=True); time.sleep(0.001)"
+    supervise.start(run, program(run, script, log_bytes_max=1000))
+    await until((run / "output.log.2").exists, seconds=15.0)
+
+    state = supervise.look(run)
+    older, newer = ((run / f"output.log.{n}").read_text().split() for n in (2, 1))
+    assert (state.condition, state.restarts) == ("running", 0)
+    assert older[0] == "0"
+    assert 0 <= int(newer[0]) - int(older[-1]) - 1 < 50  # what was written while the file was cut
+
+
 async def test_the_unit_with_its_secrets_is_readable_by_its_owner_alone(run: Path):
     supervise.start(run, program(run, env={"KEY": "secret"}))
 
