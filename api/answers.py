@@ -128,6 +128,22 @@ class LogLines(Document):
     lines: list[str]
 
 
+class UnitUsage(Document):
+    """What one unit uses of its cluster."""
+
+    unit: str
+    processes: int
+    cpu_seconds: float = Field(description="Of processor time, of all that runs; compare two answers.")
+    memory_bytes: int = Field(description="Shared memory is divided between those who share it.")
+
+
+class Usage(Document):
+    """What a deployment uses of its cluster, at one moment."""
+
+    seconds: float = Field(description="The moment, on a clock that only differences of mean something.")
+    units: list[UnitUsage]
+
+
 class Alert(Document):
     """Something that is wrong now."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api import alerts, deployments, health, logs, observations, parts, workspaces
+from api import alerts, deployments, health, logs, observations, parts, usage, workspaces
 from api.auth import authenticated
 from api.context import CONTEXT, Context
 from api.metrics import METRICS, Metrics
@@ -28,6 +28,7 @@ ALL_ROUTES: tuple[Route, ...] = (
     *parts.ROUTES,
     *observations.ROUTES,
     *logs.ROUTES,
+    *usage.ROUTES,
     *alerts.ROUTES,
     *health.ROUTES,
     Route(

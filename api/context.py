@@ -10,12 +10,14 @@ from pathlib import Path
 from aiohttp import web
 
 from api.engine import Engine
+from drivers.base import Usage
 from model.names import SecretRef
 from state.desired import Desired
 from state.tokens import Tokens
 
 Reveal = Callable[[SecretRef], Awaitable[str]]
 Logs = Callable[[str], Mapping[str, Path]]
+Usages = Callable[[str], Mapping[str, Usage]]
 
 
 def _utc_now() -> datetime:
@@ -27,7 +29,7 @@ class Context:
     """The parts of the API.
 
     `reveal` opens one version of a secret: only the login is ever revealed. `logs` maps the units of a release to
-    the newest log of each. `clock` is the only one who knows what time it is.
+    the newest log of each, `usage` to what each uses now. `clock` is the only one who knows what time it is.
     """
 
     desired: Desired
@@ -35,6 +37,7 @@ class Context:
     engine: Engine
     reveal: Reveal
     logs: Logs
+    usage: Usages
     clock: Callable[[], datetime] = _utc_now
 
 

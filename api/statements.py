@@ -204,6 +204,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _get(_DEPLOYMENT + "/login", why_none="a generated password is in no view"),
     _get(_DEPLOYMENT + "/logs", why_none="logs are files of the cluster"),
     _get(_DEPLOYMENT + "/logs/{unit}", why_none="logs are files of the cluster"),
+    _get(_DEPLOYMENT + "/usage", why_none="only the cluster knows what its processes use"),
     _get(
         "/v1/alerts",
         "SELECT deployment, ready_reason, message FROM armillary.fleet WHERE synced <> 'True' OR ready <> 'True'",

@@ -198,6 +198,7 @@ def _context(database: Database, secrets: Secrets, daemon: Daemon, local: LocalD
         engine=daemon,
         reveal=secrets.reveal,
         logs=local.log_paths,
+        usage=local.usage,
     )
 
 

@@ -124,3 +124,24 @@ class SupportsLogs(Protocol):
 
     def log_paths(self, release: str) -> dict[UnitName, Path]:
         """The newest log file of each unit of a release that has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a unit uses of its cluster now.
+
+    `cpu_seconds`: of what runs, and of what it started and outlived; only differences of it mean something.
+    `memory_bytes`: what would be free without it, as far as the system tells.
+    """
+
+    processes: int
+    cpu_seconds: float
+    memory_bytes: int
+
+
+@runtime_checkable
+class SupportsUsage(Protocol):
+    """A driver that can tell what its units use. Blocking, as it reads a whole machine: call it in a thread."""
+
+    def usage(self, release: str) -> dict[UnitName, Usage]:
+        """Of each unit of a release that runs."""

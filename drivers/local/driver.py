@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import structlog
 
-from drivers.base import Applied, Reveal, Stamp, Unavailable
+from drivers.base import Applied, Reveal, Stamp, Unavailable, Usage
 from drivers.local import stamps
 from drivers.local import translate as pure
 from drivers.local.act import Hands, Put
@@ -31,6 +31,7 @@ from drivers.local.rounds import Rounds
 from drivers.local.runtime import read_locks, shipped_locks
 from drivers.local.see import Sight, View
 from drivers.local.supervise import SuperviseError
+from drivers.local.usage import usage
 from model.names import Kind, Owner, Ref, Text, UnitName
 from model.objects import Object, Observed, Site
 from model.plan import Action, Create, Delete, Replace, Stop, Update
@@ -166,6 +167,10 @@ class LocalDriver:
         for path in sorted(logs, key=lambda one: one.stat().st_mtime):
             found[path.parent.name.rpartition("-")[0]] = path
         return found
+
+    def usage(self, release: str) -> dict[UnitName, Usage]:
+        """What each unit of a release uses that runs."""
+        return usage(self._records.root(release))
 
     # Writing.
 

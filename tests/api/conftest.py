@@ -156,7 +156,13 @@ def logs():
 
 
 @pytest.fixture
-async def api(database, engine, secrets, logs):
+def usages():
+    """What the local driver would say: release → unit → usage."""
+    return {}
+
+
+@pytest.fixture
+async def api(database, engine, secrets, logs, usages):
     tokens = Tokens(database)
     context = Context(
         desired=Desired(database),
@@ -164,6 +170,7 @@ async def api(database, engine, secrets, logs):
         engine=engine,
         reveal=secrets.reveal,
         logs=lambda release: logs.get(release, {}),
+        usage=lambda release: usages.get(release, {}),
     )
     async with TestClient(TestServer(create_app(context))) as client:
         yield Api(client, await tokens.create("ann"))

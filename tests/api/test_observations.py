@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drivers.base import Unavailable
+from drivers.base import Unavailable, Usage
 from model.names import Owner, Ref
 from model.objects import Object
 from model.plan import Cause, Create, Delete, Held, Plan, Waiting
@@ -278,3 +278,16 @@ async def test_a_secret_is_in_no_answer_log_or_metric(api, secrets, engine, caps
     assert "request answered" in output.out + output.err
     assert canary not in output.out + output.err
     assert api.token not in output.out + output.err
+
+
+async def test_what_a_deployment_uses_is_told_unit_by_unit(api, hello, usages):
+    usages["demo-hello"] = {"scheduler": Usage(processes=3, cpu_seconds=1.25, memory_bytes=2**20)}
+
+    found = (await api.get(f"{HELLO}/usage")).json
+    later = (await api.get(f"{HELLO}/usage")).json
+
+    assert found["units"] == [
+        {"unit": "scheduler", "processes": 3, "cpu_seconds": 1.25, "memory_bytes": 2**20},
+    ]
+    assert later["seconds"] >= found["seconds"]
+    assert (await api.get("/v1/workspaces/demo/deployments/nobody/usage")).status == 404
