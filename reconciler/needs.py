@@ -120,6 +120,14 @@ def _is_accepted(wanted: Object, seen: Seen | None, world: World) -> bool:
     return world.accepts_drift if seen.drift else seen.health in _WELL
 
 
+def works(unit: UnitName, world: World) -> bool:
+    """True when a unit is there as asked and well, whatever else is accepted: what it replaces may go."""
+    if world.is_blind_to(unit):
+        return False
+    seen = tuple(world.seen(unit))
+    return _is_ready(unit, world) and all(one is not None and one.health in _WELL for one in seen)
+
+
 def unmet(unit: AnyUnit, world: World) -> tuple[Need, ...]:
     """The needs of a unit that do not hold, in a stable order. Nothing is needed to run nothing."""
     if isinstance(unit, Process) and unit.replicas == 0:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from model.names import Ref
 from model.objects import Health, Known, Observed, Seen
 from model.plan import Cause, Delete, Held, Kept, Waiting
-from model.units import Need, Task
+from model.units import Task
 from reconciler.circumstances import Circumstances
-from reconciler.needs import World, is_met
+from reconciler.needs import World, works
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,8 @@ def _why_later(row: Known, seen: Seen, here: Inventory) -> str:
         return here.wait
     if seen.running and runs_a_task(row) and seen.digest is not None:  # None: its making was cut off
         return f"waits until {row.ref} has ended: what it does must not be cut off in the middle"
-    if not _is_replaced(row, here.world):
+    # for a deletion nothing is made any more that could take its place
+    if here.circumstances.stage == "active" and not _is_replaced(row, here.world):
         return f"waits until what takes its place in {row.unit} is ready"
     dependants = _dependants(row, here)
     if dependants:
@@ -103,7 +104,7 @@ def _is_replaced(row: Known, world: World) -> bool:
     unit = world.units.get(row.unit)
     if unit is None or not world.objects.get(row.unit):
         return True
-    return world.is_done(unit) if isinstance(unit, Task) else is_met(Need(row.unit, "ready"), world)
+    return world.is_done(unit) if isinstance(unit, Task) else works(row.unit, world)
 
 
 def _unknown(here: Inventory) -> Ref | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from model.objects import Drift, Health
 from model.plan import Delete
 
 from .lives import Story, grown, live, tale
@@ -179,6 +182,32 @@ def test_while_the_new_place_cannot_be_seen_the_old_one_runs_on():
 
     assert end.running == placed("east")
     assert placed("east") <= end.holds
+
+
+def test_what_was_killed_takes_nothing_s_place_where_drift_is_only_reported():
+    story = live(MOVE.change(drift_policy="report"), passes=3)
+    made = story.end
+    killed = {
+        ref: replace(one, health=Health.UNHEALTHY, running=0, drift=(Drift(what="was killed", by="somebody"),))
+        for ref, one in made.there.items()
+        if ref.kind == "west/Process" and ref.name == "triggerer"
+    }
+    end = live(made.behaving(there={**made.there, **killed})).end
+
+    assert len(killed) == 1
+    assert "east/triggerer" in end.running
+    assert placed("east", set(PROCESSES) - {"triggerer"}).isdisjoint(end.running)
+
+
+def test_a_deletion_in_the_middle_of_a_move_leaves_nothing_waiting_for_what_is_not_made_any_more():
+    begun = live(MOVE, passes=1).end
+    assert "west/settings" not in begun.holds
+
+    end = live(begun.with_(stage="stopping")).end
+
+    assert not end.running
+    assert "east/settings" not in end.holds
+    assert end.before.status.condition("Synced").status == "True"
 
 
 def test_while_the_old_place_cannot_be_seen_nothing_there_is_forgotten_and_no_upgrade_migrates():

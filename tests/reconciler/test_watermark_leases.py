@@ -1,23 +1,36 @@
-"""The watermark over several leases: what was compared under one says nothing under the next."""
+"""The watermark over several terms: what was compared in one says nothing in the next."""
 
 from __future__ import annotations
 
 import pytest
 
-from .test_watermark import FOREIGN, Cluster, a_moment, kept, made, stamp, verified
+from .stamped import FOREIGN, UNSEEN, Cluster, a_moment, kept, made, stamp, verified
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 
-async def test_an_epoch_that_a_restored_database_gives_again_is_compared_again():
+async def test_under_another_lease_every_cluster_is_compared_again():
     cluster = Cluster()
     mark, database = made(("east", cluster))
+    await verified(mark, database)
+    database.epoch = 2
+
+    assert UNSEEN in mark.hold("east")
     assert await verified(mark, database) == ""
+    assert cluster.stamp == stamp(10, epoch=2)
 
+
+async def test_a_restored_database_that_gives_the_same_lease_again_is_compared_again():
+    """Nobody saw the moment in between in which this daemon did not lead."""
+    mark, database = made(("east", Cluster()))
     async with kept(mark):
-        database.epoch = None
         await a_moment()
-    cluster.stamp = stamp(12, epoch=3)  # meanwhile another daemon led, and then the database was restored
-    database.epoch = 1
+        database.restore(7)
+        for _ in range(5):
+            database.change()  # the numbers are past the stamp's again
+        database.gained += 1
+        before = mark.hold("east")
+        await verified(mark, database)
 
-    assert FOREIGN in await verified(mark, database)
+    assert UNSEEN in before
+    assert FOREIGN in mark.hold("east")

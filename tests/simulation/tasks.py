@@ -75,7 +75,8 @@ class Tasks(Observer):
 
     def _check_ended(self, write: Write) -> None:
         """What ran, whole, until just now."""
-        change = self._truth.last_whole(write.ref, since=self._checkers.now - _PASS_SECONDS)
+        restored_at = self._truth.world_of(write.ref).reset_at  # its making may be what a restored cluster shows
+        change = self._truth.last_whole(write.ref, since=max(self._checkers.now - _PASS_SECONDS, restored_at))
         before = change.before if change is not None else None
         if before is not None and before.life == "task" and see(before, change.at).running:
             self._checkers.violated("S2", f"{write.ref} is cut off while it runs ({write.verb})")
