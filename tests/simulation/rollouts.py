@@ -64,6 +64,8 @@ class Rollouts(Observer):
         if record is None or after is None or not _is_through(after):
             return
         for fleet in self._fleets.values():
+            if fleet.rolling.get(after.owner, 0.0) < self._checkers.upheaval_at:
+                fleet.rolling.pop(after.owner, None)  # the database forgot that it was let through
             if after.owner in fleet.rolling:
                 self._finish(fleet, after.owner)
                 for thing in self._ailing(after):
