@@ -67,12 +67,16 @@ def _released(unit: AnyUnit, release: Release) -> AnyUnit:
     return unit
 
 
+_OF_SCHEDULERS = {
+    "CeleryExecutor": frozenset({Need(BROKER, "ready")}),
+    "KubernetesExecutor": frozenset({Need(TEMPLATE, "ready"), Need(IDENTITY, "present")}),
+}
+
+
 def _for_executor(unit: AnyUnit, spec: Spec) -> AnyUnit:
     """A scheduler needs its executor's parts, and a migration that stops writers stops workers too."""
     if unit.name == SCHEDULER:
-        # the identity is needed by way of the template
-        mine = {"CeleryExecutor": {Need(BROKER, "ready")}, "KubernetesExecutor": {Need(TEMPLATE, "ready")}}
-        return replace(unit, needs=unit.needs | mine.get(spec.executor, set()))
+        return replace(unit, needs=unit.needs | _OF_SCHEDULERS.get(spec.executor, frozenset()))
     if isinstance(unit, Task) and unit.name == MIGRATE and Need(SCHEDULER, "stopped") in unit.needs:
         return replace(unit, needs=unit.needs | {Need(WORKER, "stopped")})
     return unit
