@@ -64,11 +64,11 @@ class Rollouts(Observer):
         if record is None or after is None or not _is_through(after):
             return
         for fleet in self._fleets.values():
-            if fleet.rolling.get(after.owner, 0.0) < self._checkers.upheaval_at:
-                fleet.rolling.pop(after.owner, None)  # the database forgot that it was let through
             if after.owner in fleet.rolling:
+                # of one that the database forgot to have let through, a backup said long ago that it is
+                is_remembered = fleet.rolling[after.owner] >= self._checkers.upheaval_at
                 self._finish(fleet, after.owner)
-                for thing in self._ailing(after):
+                for thing in self._ailing(after) if is_remembered else ():
                     told = f"{after.owner} is said to be through, and {thing.ref} is not healthy"
                     self._checkers.violated("GATE", told)
 
