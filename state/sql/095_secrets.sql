@@ -6,6 +6,14 @@ CREATE FUNCTION core.newest_version(deployment bigint, key text) RETURNS integer
 $$;
 COMMENT ON FUNCTION core.newest_version IS 'The newest sealed version of a variable''s secret, or 0.';
 
+-- Objects' digests hold versions, never values, and a restored database forgets versions that clusters know. Counted by ones
+-- they would come again, for other values. The lot is a 4096th of what the type has left, half a million at first, so that
+-- numbers do not run out: of one variable's they would after some hundred thousand changes.
+CREATE FUNCTION core.next_version(newest integer) RETURNS integer LANGUAGE sql VOLATILE AS $$
+    SELECT newest + 1 + floor(random() * ((2147483647 - newest) / 4096))::integer
+$$;
+COMMENT ON FUNCTION core.next_version IS 'A version beyond that one, by lot: two histories of a database do not give two values the same.';
+
 CREATE FUNCTION core.is_sealed(deployment bigint, key text, at_version integer) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM core.secrets s JOIN core.deployments d ON d.owner = s.owner
      WHERE d.id = deployment AND s.name = 'variable/' || key AND s.version = at_version)
@@ -14,12 +22,12 @@ COMMENT ON FUNCTION core.is_sealed IS 'True when that version of a variable''s s
 
 CREATE FUNCTION core.put_in_inbox(deployment bigint, key text, value text) RETURNS void LANGUAGE sql AS $$
     INSERT INTO core.secret_inbox (owner, name, version, value, actor)
-    SELECT d.owner, 'variable/' || key, 1 + greatest(core.newest_version(deployment, key),
-            (SELECT max(i.version) FROM core.secret_inbox i WHERE i.owner = d.owner AND i.name = 'variable/' || key)), value, core.actor()
+    SELECT d.owner, 'variable/' || key, core.next_version(greatest(core.newest_version(deployment, key),
+            (SELECT max(i.version) FROM core.secret_inbox i WHERE i.owner = d.owner AND i.name = 'variable/' || key))), value, core.actor()
       FROM core.deployments d WHERE d.id = deployment;
     SELECT pg_notify('armillary', '');
 $$;
-COMMENT ON FUNCTION core.put_in_inbox IS 'Keeps a value until the daemon seals it, as the next version.';
+COMMENT ON FUNCTION core.put_in_inbox IS 'Keeps a value until the daemon seals it, as a version that follows.';
 
 CREATE FUNCTION core.drop_from_inbox(deployment bigint, key text) RETURNS void LANGUAGE sql AS $$
     DELETE FROM core.secret_inbox i USING core.deployments d WHERE d.id = deployment AND i.owner = d.owner AND i.name = 'variable/' || key
@@ -41,9 +49,9 @@ DECLARE waiting core.secret_inbox;
 BEGIN
     SELECT * INTO waiting FROM core.secret_inbox i WHERE i.id = inbox_id FOR UPDATE;
     IF EXISTS (SELECT FROM core.secrets s WHERE s.owner = waiting.owner AND s.name = waiting.name AND s.version = waiting.version) THEN
-        -- written by a transaction that could not see the newest version: it is taken again, as the next one
-        UPDATE core.secret_inbox i SET version = 1 + (SELECT max(s.version) FROM core.secrets s
-            WHERE s.owner = waiting.owner AND s.name = waiting.name) WHERE i.id = inbox_id;
+        -- written by a transaction that could not see the newest version: it is taken again, as one that follows
+        UPDATE core.secret_inbox i SET version = core.next_version((SELECT max(s.version) FROM core.secrets s
+            WHERE s.owner = waiting.owner AND s.name = waiting.name)) WHERE i.id = inbox_id;
         RETURN;
     END IF;
     DELETE FROM core.secret_inbox i WHERE i.id = inbox_id;

@@ -61,10 +61,10 @@ async def test_a_secret_is_written_and_never_read(api, hello, secrets, execute):
     await secrets.seal_inbox()
 
     assert made.json == {"secret": True, "version": 0, "components": []}
-    assert kept.json == {"secret": True, "version": 1, "components": []}
     assert changed.status == 200
-    assert (await api.get(path)).json == {"secret": True, "version": 2, "components": []}
-    assert execute("SELECT version FROM core.secrets ORDER BY version") == [(1,), (2,)]
+    ((first,), (second,)) = execute("SELECT version FROM core.secrets ORDER BY version")
+    assert kept.json == {"secret": True, "version": first, "components": []}
+    assert (await api.get(path)).json == {"secret": True, "version": second, "components": []}
 
 
 async def test_variables_written_at_once_are_all_kept(api, hello):

@@ -33,6 +33,11 @@ _EMPTY = """
         core.units, core.objects, core.milestones, core.events, core.leases RESTART IDENTITY CASCADE;
     SET session_replication_role = origin;
 """
+# versions are drawn, and would be others in each fleet; whether they are drawn well is asked elsewhere
+_COUNT_VERSIONS = """
+    CREATE OR REPLACE FUNCTION core.next_version(newest integer) RETURNS integer
+    LANGUAGE sql AS 'SELECT newest + 1'
+"""
 # what was refused took a number in one fleet and not in the other, where it was refused earlier
 _ALIGN = """
     SELECT setval(pg_get_serial_sequence('core.workspaces', 'id'), %(number)s),
@@ -104,6 +109,8 @@ class Fleets:
         self.runner = asyncio.Runner()
         self.keyring = Keyring.in_memory()
         self._owners = [psycopg.connect(url, autocommit=True, options="-c timezone=UTC") for url in self.urls]
+        for one in self._owners:
+            one.execute(_COUNT_VERSIONS)
         self._admin = psycopg.connect(by_sql, options="-c role=armillary_admin -c timezone=UTC")
         self.databases: tuple[Database, ...] = ()
         self.runner.run(self._open())

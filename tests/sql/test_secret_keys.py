@@ -54,7 +54,8 @@ def secrets(database, keyring):
     return Secrets(database, keyring)
 
 
-def variable(sql, key="KEY", version=1):
+def variable(sql, key="KEY"):
+    version = one(sql, "SELECT version FROM armillary.variables WHERE deployment = 'demo/hello' AND key = %s", key)
     return SecretRef(owner(sql), f"variable/{key}", version)
 
 
