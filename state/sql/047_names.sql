@@ -22,6 +22,13 @@ CREATE FUNCTION core.name_group(workspace bigint, called text) RETURNS void LANG
 BEGIN
     IF EXISTS (SELECT FROM core.deployments d WHERE d.workspace_id = workspace AND d.name = called) THEN
         PERFORM core.lock_names();
+        -- children before their parent, as statements on components and variables lock them, so that neither deadlocks
+        PERFORM FROM core.components c JOIN core.deployments d ON d.id = c.deployment_id
+          WHERE d.workspace_id = workspace AND d.name = called AND d.path IS DISTINCT FROM core.path_among_others(d)
+          ORDER BY c.deployment_id, c.component FOR NO KEY UPDATE OF c;
+        PERFORM FROM core.variables v JOIN core.deployments d ON d.id = v.deployment_id
+          WHERE d.workspace_id = workspace AND d.name = called AND d.path IS DISTINCT FROM core.path_among_others(d)
+          ORDER BY v.deployment_id, v.key FOR NO KEY UPDATE OF v;
         UPDATE core.deployments d SET path = core.path_among_others(d)
          WHERE d.workspace_id = workspace AND d.name = called AND d.path IS DISTINCT FROM core.path_among_others(d);
     END IF;
@@ -68,6 +75,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.workspace_renamed IS 'Trigger: deployments are named by their workspace.';
 
+-- Names before rows. A statement that gives or frees a name locks its rows when it comes to them; whoever makes a new deployment
+-- has locked the names by then, and locks the rows of that name to call them otherwise.
+CREATE FUNCTION core.names_are_given() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+BEGIN
+    PERFORM core.lock_names();
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION core.names_are_given IS 'Trigger: a statement that may give or free names locks them before any row.';
+
+CREATE TRIGGER b0_names_first BEFORE UPDATE OF name, deletion_requested_at ON core.deployments
+    FOR EACH STATEMENT EXECUTE FUNCTION core.names_are_given();
 CREATE TRIGGER b1_path BEFORE INSERT ON core.deployments FOR EACH ROW EXECUTE FUNCTION core.deployment_named();
 CREATE TRIGGER b1_path_again BEFORE UPDATE ON core.deployments FOR EACH ROW
     WHEN ((OLD.workspace_id, OLD.name, OLD.release, OLD.deletion_requested_at, OLD.path)

@@ -15,7 +15,7 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM core.not_found(format('There is no workspace %L.', left(in_workspace, 60)), 'Make it first.');
     END IF;
-    d := core.locked(in_workspace, called, doc ? 'deletion_requested_at');
+    d := core.locked(in_workspace, called, doc);
     IF expected = 0 AND d.id IS NOT NULL THEN
         PERFORM core.deployment_is_there(in_workspace, called);
     ELSIF expected IS NOT NULL AND expected IS DISTINCT FROM coalesce(d.generation, 0) THEN
@@ -33,13 +33,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.put_deployment IS 'Make a deployment, or make an existing one exactly this. The same document twice changes nothing. Expected 0: it must not exist.';
 
-CREATE FUNCTION core.locked(in_workspace text, called text, also_deleted boolean) RETURNS core.deployments LANGUAGE plpgsql AS $$
+CREATE FUNCTION core.locked(in_workspace text, called text, doc jsonb) RETURNS core.deployments LANGUAGE plpgsql AS $$
 DECLARE
+    also_deleted boolean := doc ? 'deletion_requested_at';
     found bigint := core.find(in_workspace, called);
     d core.deployments;
 BEGIN
-    IF found IS NULL THEN
-        -- somebody may be making it at this moment: wait for that, then look again
+    IF found IS NULL OR also_deleted AND EXISTS (SELECT FROM core.deployments o WHERE o.id = found
+                           AND (o.deletion_requested_at IS NULL) <> (doc->>'deletion_requested_at' IS NULL)) THEN
+        -- somebody may be giving the name at this moment: wait for that, then look again
         PERFORM core.lock_names();
         found := core.find(in_workspace, called);
     END IF;
@@ -87,11 +89,18 @@ BEGIN
     END IF;
     wanted := core.with_deletion(d, wanted);
     PERFORM core.check_unmoved(d, wanted);
-    IF wanted IS DISTINCT FROM d THEN
+    IF (wanted.deletion_requested_at, wanted.delete_after, wanted.retain_until)
+        IS DISTINCT FROM (d.deletion_requested_at, d.delete_after, d.retain_until) THEN
         UPDATE core.deployments u SET airflow_version = wanted.airflow_version, executor = wanted.executor,
             dags_folder = wanted.dags_folder, hibernated = wanted.hibernated, drift_policy = wanted.drift_policy,
             paused_until = wanted.paused_until, pause_reason = wanted.pause_reason, restarted_at = wanted.restarted_at,
             deletion_requested_at = wanted.deletion_requested_at, delete_after = wanted.delete_after, retain_until = wanted.retain_until
+         WHERE u.id = d.id;
+    ELSIF wanted IS DISTINCT FROM d THEN
+        -- without the times of a deletion: naming them would lock all names (b0_names_first)
+        UPDATE core.deployments u SET airflow_version = wanted.airflow_version, executor = wanted.executor,
+            dags_folder = wanted.dags_folder, hibernated = wanted.hibernated, drift_policy = wanted.drift_policy,
+            paused_until = wanted.paused_until, pause_reason = wanted.pause_reason, restarted_at = wanted.restarted_at
          WHERE u.id = d.id;
     END IF;
 END $$;
@@ -159,9 +168,11 @@ COMMENT ON FUNCTION core.request_deletion IS 'Asks for a deletion. False when th
 
 CREATE FUNCTION core.delete_deployment(in_workspace text, called text, expected bigint DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    found bigint := core.resolve(in_workspace || '/' || called);
+    found bigint;
     at_generation bigint;
 BEGIN
+    PERFORM core.lock_names();  -- before the row, as always
+    found := core.resolve(in_workspace || '/' || called);
     SELECT generation INTO at_generation FROM core.deployments WHERE id = found FOR NO KEY UPDATE;
     IF expected IS NOT NULL AND expected <> at_generation THEN
         PERFORM core.conflict(format('%s/%s is at generation %s, not %s.', in_workspace, called, at_generation, expected),
