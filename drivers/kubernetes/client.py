@@ -6,7 +6,8 @@ again here but a refused credential, once; whoever calls decides.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,7 +25,7 @@ _CONNECTIONS = 32
 _CONNECT_SECONDS = 10.0
 _PAGE = 500
 _LISTED_AGAIN_MAX = 3
-_WATCH_SECONDS = 300  # then the server ends it, and we ask anew
+_WATCH_SECONDS = (240, 360)  # then the server ends it, and we ask anew; not all watches at once
 _LINE_MAX_BYTES = 8 * 1024 * 1024
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -58,6 +59,10 @@ class _Sent:
     body: Mapping[str, Any] | None = None
     content_type: str = _JSON
     accept: str = _JSON
+
+
+class Ended(Unavailable):
+    """The server ended a watch in good order, as it does every few minutes: ask anew."""
 
 
 class Client:
@@ -139,26 +144,44 @@ class Client:
         version: str = "",
         metadata_only: bool = False,
         silent_seconds: float = 70.0,
-    ) -> AsyncIterator[WatchEvent]:
-        """Changes since a version, bookmarks too. Raises Gone, and Unavailable when it ends or falls silent."""
+        opened: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[WatchEvent]:
+        """Changes since a version, bookmarks too. `opened` is called once the server began to answer.
+
+        Raises Gone, Ended, and Unavailable when it breaks off or falls silent.
+        """
         what = f"watch {resource.plural}"
         asked = {
             "watch": "1",
             "labelSelector": labels,
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(_WATCH_SECONDS),
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - jitter
         }
         sent = _Sent(method="GET", path=resource.path(), params=asked, accept=_accept("", only=metadata_only))
         patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silent_seconds)
         async with self._answered(self._watches, sent, what, patience) as answer:
             if answer.status != HTTPStatus.OK:
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    await self._access.refresh()
                 raise error_of(answer.status, await answer.read(), answer.headers, what)
+            opened()
             async for line in answer.content:
                 yield _event(line, what)
-        raise Unavailable(f"{what}: the server ended it")
+        raise Ended(f"{what}: the server ended it")
 
     # Changing.
+
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Make what is not there. Raises Conflict when something is."""
+        metadata = manifest["metadata"]
+        sent = _Sent(
+            method="POST",
+            path=resource.path(metadata.get("namespace")),
+            params={"fieldManager": self._manager},
+            body=manifest,
+        )
+        return await self._json(sent, f"create {resource.kind} {metadata['name']}")
 
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, force: bool = True, dry_run: bool = False

@@ -1,7 +1,7 @@
 """The Kubernetes driver: the contract of `drivers.base`, on one cluster.
 
-Every look asks the API server itself, so nothing is ever behind. What is written is applied by server-side apply
-under a field manager of our own; what is not ours is never touched.
+Looks are served from what watches know: at rest nothing else is sent. What is written is applied by server-side
+apply under a field manager of our own; what is not ours is never touched.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from drivers.base import Applied, Conflict, DriverError, Refused, Reveal, Stamp, Unavailable
+from drivers.base import Applied, Conflict, Refused, Reveal, Stamp, Unavailable
 from drivers.kubernetes import stamps
 from drivers.kubernetes.body import Body, Manifest
+from drivers.kubernetes.cache import Cache
 from drivers.kubernetes.client import Client
 from drivers.kubernetes.compare import extras, with_nothing_else
 from drivers.kubernetes.encode import encode, manifest_of
 from drivers.kubernetes.kinds import RESOURCES, Resource
-from drivers.kubernetes.look import Look, look, standing, strangers, told
+from drivers.kubernetes.look import Eyes, Look, look, standing, strangers, told
 from drivers.kubernetes.names import (
     DIGEST,
     Place,
@@ -30,14 +31,14 @@ from drivers.kubernetes.names import (
 )
 from drivers.kubernetes.see import see
 from drivers.kubernetes.settings import Settings
+from drivers.kubernetes.shelf import number_of
 from drivers.kubernetes.translate import KINDS, UNITS, translate
+from drivers.kubernetes.watch import Patience
 from model.names import Kind, Owner, Ref
 from model.objects import Object, Observed, Seen, Site
 from model.plan import Action, Create, Delete, Replace, Stop, Update
 from model.units import AnyUnit
 
-_WATCHED = ("Deployment", "Job", "ConfigMap", "Secret", "Service", "Namespace")
-_WATCH_AGAIN_SECONDS = 1.0
 _WRITTEN_MAX = 5
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
@@ -48,11 +49,20 @@ class KubernetesDriver:
     units: frozenset[type[AnyUnit]] = UNITS
 
     def __init__(
-        self, *, client: Client, cluster: str, installation: str, settings: Settings, reveal: Reveal
+        self,
+        *,
+        client: Client,
+        cluster: str,
+        installation: str,
+        settings: Settings,
+        reveal: Reveal,
+        patience: Patience | None = None,
     ) -> None:
         self.cluster = cluster
         self.kinds: frozenset[Kind] = frozenset(kind_of(kind, cluster) for kind in KINDS)
         self._client = client
+        self._cache = Cache(client, installation, patience)
+        self._eyes = Eyes(client=client, cache=self._cache, installation=installation)
         self._installation = installation
         self._manager = manager_of(installation)
         self._settings = settings
@@ -64,15 +74,17 @@ class KubernetesDriver:
         try:
             await self._client.open()
             await self._client.version()
+            await self._cache.open()
         except Refused as error:
-            await self._client.close()
+            await self.close()
             raise Unavailable(str(error)) from error
         except BaseException:
-            await self._client.close()
+            await self.close()
             raise
 
     async def close(self) -> None:
         """Let go. What runs on the cluster runs on."""
+        await self._cache.close()
         await self._client.close()
 
     def translate(self, unit: AnyUnit, site: Site) -> tuple[Object, ...]:
@@ -81,20 +93,15 @@ class KubernetesDriver:
         self._rendered.update({one.ref: one for one in objects})
         return objects
 
-    async def observe(
-        self,
-        owner: Owner,
-        wanted: frozenset[Ref],
-        *,
-        fresh: bool = False,  # noqa: ARG002 - nothing is ever cached
-    ) -> Observed:
-        """Everything of the owner's, by lists of each kind. Raises Unavailable."""
-        found = await look(self._client, self._installation, owner, wanted)
+    async def observe(self, owner: Owner, wanted: frozenset[Ref], *, fresh: bool = False) -> Observed:
+        """Everything of the owner's, as the watches know it, or by lists of each kind. Raises Unavailable."""
+        found = await look(self._eyes, owner, wanted, fresh=fresh)
         refs = {ref_of(place, self.cluster): (place, live) for place, live in found.live.items()}
         return Observed(
             seen={ref: self._seen(ref, place, live, owner, found) for ref, (place, live) in sorted(refs.items())},
             foreign=dict(found.foreign),
             blind={kind_of(kind, self.cluster): why for kind, why in found.blind.items()},
+            as_of={kind_of(kind, self.cluster): version for kind, version in found.as_of.items()},
         )
 
     async def apply(self, owner: Owner, action: Action) -> Applied:
@@ -115,24 +122,15 @@ class KubernetesDriver:
                 return await self._delete(place, live)
 
     async def owners(self) -> frozenset[Owner]:
-        """Every owner of whom anything exists. Raises Unavailable."""
-        labels = selector_of(self._installation)
-        lists = await asyncio.gather(*(self._client.pages(RESOURCES[kind], labels=labels) for kind in KINDS))
-        holders = (
-            holder_of({**one, "kind": kind}, self._installation)
-            for kind, found in zip(KINDS, lists, strict=True)
-            for one in found.items
-        )
-        return frozenset(one for one in holders if one is not None)
+        """Every owner of whom anything exists. Raises Unavailable, also when only the watches still stand."""
+        await self._client.version()
+        known = self._cache.owners()
+        return await self._listed_owners() if known is None else known
 
     async def watch(self) -> AsyncIterator[Owner]:
-        """Owners whose objects changed. Ends only when closed. Raises Unavailable when the cluster is lost."""
-        news: asyncio.Queue[Owner] = asyncio.Queue(maxsize=1000)
-        async with asyncio.TaskGroup() as group:
-            for kind in _WATCHED:
-                group.create_task(self._tell(kind, news))
-            while True:
-                yield await news.get()
+        """Owners whose objects changed. Ends only when closed."""
+        async for owner in self._cache.news():
+            yield owner
 
     async def read_stamp(self) -> Stamp | None:
         """What the cluster remembers of who keeps it. Raises Unavailable."""
@@ -167,24 +165,24 @@ class KubernetesDriver:
         resource, kind = RESOURCES[body.place.kind], body.place.kind
         if live is not None and extras(manifest, live, kind):
             await self._written(resource, live, lambda one: with_nothing_else(manifest, one, kind))
-        written = await self._client.apply(resource, manifest)
+        written: Manifest = await self._client.apply(resource, manifest)
         if live is not None and _updates(written, self._manager):
-            await self._written(resource, written, lambda one: _disowned(one, self._manager))
-        return Applied(uid=written["metadata"]["uid"])
+            written = await self._written(resource, written, lambda one: _disowned(one, self._manager))
+        return _applied(written)
 
-    async def _written(self, resource: Resource, live: Manifest, change: Callable[[Manifest], Manifest]) -> None:
+    async def _written(
+        self, resource: Resource, live: Manifest, change: Callable[[Manifest], Manifest]
+    ) -> Manifest:
         """Write a whole object, read anew whenever somebody else (its controller, mostly) wrote it meanwhile."""
         for _ in range(_WRITTEN_MAX):
             try:
-                await self._client.put(resource, change(live))
+                return await self._client.put(resource, change(live))
             except Conflict:
                 metadata = live["metadata"]
                 again = await self._client.get(resource, metadata.get("namespace"), metadata["name"])
                 if again is None or again["metadata"]["uid"] != metadata["uid"]:
                     raise
                 live = again
-            else:
-                return
         raise Unavailable(
             f"{resource.kind} {live['metadata']['name']} is changed by others faster than it is written"
         )
@@ -207,11 +205,10 @@ class KubernetesDriver:
     async def _stop(self, place: Place, live: Manifest | None) -> Applied:
         patch: Mapping[str, object] | None = _STOPPED.get(place.kind)
         if live is None or patch is None:
-            return Applied(uid="" if live is None else live["metadata"]["uid"])
+            return _applied(live)
         guarded = {**patch, "metadata": {"uid": live["metadata"]["uid"]}}
         resource = RESOURCES[place.kind]
-        written = await self._client.patch(resource, place.namespace, place.name, guarded)
-        return Applied(uid=written["metadata"]["uid"])
+        return _applied(await self._client.patch(resource, place.namespace, place.name, guarded))
 
     async def _delete(self, place: Place, live: Manifest | None) -> Applied:
         """Send it on its way. What has pods is gone only when they are."""
@@ -222,8 +219,7 @@ class KubernetesDriver:
             how = "Foreground" if place.kind in _STOPPED else "Background"
             resource = RESOURCES[place.kind]
             await self._client.delete(resource, place.namespace or None, place.name, uid=uid, propagation=how)
-        left = await standing(self._client, place)
-        return Applied(uid="" if left is None else left["metadata"]["uid"])
+        return _applied(await standing(self._client, place))
 
     async def _require_alone(self, place: Place) -> None:
         """A namespace takes everything in it along: it goes only when nothing of anybody else's is in it."""
@@ -234,21 +230,15 @@ class KubernetesDriver:
                 "move or remove that, and it goes by itself"
             )
 
-    async def _tell(self, kind: str, news: asyncio.Queue[Owner]) -> None:
-        """Put everybody whose object of that kind changes into the queue; a full one has enough to do."""
+    async def _listed_owners(self) -> frozenset[Owner]:
         labels = selector_of(self._installation)
-        while True:
-            try:
-                listed = await self._client.pages(RESOURCES[kind], labels=labels, metadata_only=True)
-                changes = self._client.watch(
-                    RESOURCES[kind], labels=labels, version=listed.version, metadata_only=True
-                )
-                async for change in changes:
-                    owner = holder_of({**change.object, "kind": kind}, self._installation)
-                    if owner is not None and not news.full():
-                        news.put_nowait(owner)
-            except DriverError:
-                await asyncio.sleep(_WATCH_AGAIN_SECONDS)
+        lists = await asyncio.gather(*(self._client.pages(RESOURCES[kind], labels=labels) for kind in KINDS))
+        holders = (
+            holder_of({**one, "kind": kind}, self._installation)
+            for kind, found in zip(KINDS, lists, strict=True)
+            for one in found.items
+        )
+        return frozenset(one for one in holders if one is not None)
 
 
 _STOPPED: Mapping[str, Mapping[str, object]] = {
@@ -256,6 +246,14 @@ _STOPPED: Mapping[str, Mapping[str, object]] = {
     "Job": {"spec": {"suspend": True}},
 }
 """What makes the pods of a kind end while the object stays."""
+
+
+def _applied(left: Manifest | None) -> Applied:
+    """What a write left: what no cache may be behind."""
+    if left is None:
+        return Applied()
+    metadata = left["metadata"]
+    return Applied(uid=metadata["uid"], version=number_of(metadata["resourceVersion"]))
 
 
 def _updates(written: Manifest, manager: str) -> bool:

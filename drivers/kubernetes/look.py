@@ -1,4 +1,4 @@
-"""A look at everything of one owner: a list of each kind by our labels, all at once. Modifies nothing.
+"""A look at everything of one owner: what the watches know, or a list of each kind by our labels, all at once.
 
 A kind that cannot be listed is blind, with the reason; what is not ours in a place that we want is foreign.
 """
@@ -8,87 +8,133 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
 from drivers.base import DriverError, Unavailable
 from drivers.kubernetes.body import Manifest
+from drivers.kubernetes.cache import LOOKED_AT, Cache
 from drivers.kubernetes.client import Client
 from drivers.kubernetes.kinds import RESOURCES
 from drivers.kubernetes.names import INSTALLATION, UNIT, Place, holder_of, is_ours, place_of, selector_of
+from drivers.kubernetes.shelf import number_of
+from drivers.kubernetes.slim import POD, slim
 from drivers.kubernetes.translate import KINDS
 from model.names import Owner, Ref
 
-_POD = "Pod"
 _MADE_BY_KUBERNETES = frozenset({("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What one look showed. `blind`: kind on the API → why. `pods`: of each unit, those that still run."""
+    """What one look showed. `blind`: kind on the API → why. `pods`: of each unit, those that still run.
+
+    `as_of`: kind on the API → the version of the world in which it was seen.
+    """
 
     live: Mapping[Place, Manifest] = field(default_factory=dict)
     foreign: Mapping[Ref, str] = field(default_factory=dict)
     blind: Mapping[str, str] = field(default_factory=dict)
     pods: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    as_of: Mapping[str, int] = field(default_factory=dict)
 
 
-async def look(client: Client, installation: str, owner: Owner, wanted: frozenset[Ref]) -> Look:
-    """Everything of the owner's, and what stands in its way. Raises Unavailable when nothing can be seen."""
-    lists = await _lists(client, selector_of(installation, owner), (*KINDS, _POD))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eyes:
+    """What one installation looks at one cluster with."""
+
+    client: Client
+    cache: Cache
+    installation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """The slim objects of one kind, and the version of the world that shows them."""
+
+    objects: tuple[Manifest, ...]
+    version: int
+
+
+async def look(eyes: Eyes, owner: Owner, wanted: frozenset[Ref], *, fresh: bool) -> Look:
+    """Everything of the owner's, and what stands in its way. Raises Unavailable when nothing can be seen.
+
+    What the watches know is taken from there, unless it is to be `fresh`.
+    """
+    lists = await _lists(eyes, owner, fresh=fresh)
     blind = {kind: str(found) for kind, found in lists.items() if isinstance(found, DriverError)}
-    if _POD in blind:
-        blind |= dict.fromkeys(("Deployment", "Job"), f"its pods cannot be listed: {blind[_POD]}")
+    shown = {kind: found for kind, found in lists.items() if isinstance(found, _Shown)}
+    if POD in blind:
+        blind |= dict.fromkeys(("Deployment", "Job"), f"its pods cannot be listed: {blind[POD]}")
     live = {
         place: one
-        for kind, found in lists.items()
-        if kind not in (_POD, *blind) and not isinstance(found, DriverError)
-        for place, one in _ours(found, kind, installation, owner).items()
+        for kind, found in shown.items()
+        if kind != POD and kind not in blind
+        for place, one in _ours(found.objects, eyes.installation, owner).items()
     }
-    pods = lists[_POD]
-    missing = [ref for ref in sorted(wanted) if place_of(ref) not in live and place_of(ref).kind not in blind]
-    found = {ref: one for ref, one in (await _standing(client, missing)).items() if one is not None}
-    hidden = {place_of(ref): one for ref, one in found.items() if is_ours(one, installation, owner)}
+    by_name, foreign = await _by_name(eyes, owner, wanted, live.keys() | blind.keys())
     return Look(
-        live={**live, **hidden},
-        foreign={ref: told(ref, one) for ref, one in found.items() if place_of(ref) not in hidden},
-        blind={kind: why for kind, why in blind.items() if kind != _POD},
-        pods={} if isinstance(pods, DriverError) else _running(pods),
+        live={**live, **by_name},
+        foreign=foreign,
+        blind={kind: why for kind, why in blind.items() if kind != POD},
+        pods=_running(shown[POD].objects) if POD in shown else {},
+        as_of={kind: found.version for kind, found in shown.items() if kind != POD and kind not in blind},
     )
 
 
-async def _lists(
-    client: Client, labels: str, kinds: tuple[str, ...]
-) -> dict[str, tuple[Manifest, ...] | DriverError]:
-    found = await asyncio.gather(*(_list(client, labels, kind) for kind in kinds))
+async def _lists(eyes: Eyes, owner: Owner, *, fresh: bool) -> dict[str, _Shown | DriverError]:
+    """Each kind, from its watch or by a list. Raises Unavailable when not one can be seen."""
+    asked = [kind for kind in LOOKED_AT if fresh or not eyes.cache.is_current(kind)]
+    found = await asyncio.gather(*(_list(eyes, kind, owner) for kind in asked))
     unseen = [one for one in found if isinstance(one, Unavailable)]
-    if len(unseen) == len(kinds):
+    if len(unseen) == len(LOOKED_AT):
         raise unseen[0]
-    return dict(zip(kinds, found, strict=True))
+    known = {kind: _known(eyes.cache, kind, owner) for kind in LOOKED_AT if kind not in asked}
+    return {**known, **dict(zip(asked, found, strict=True))}
 
 
-async def _list(client: Client, labels: str, kind: str) -> tuple[Manifest, ...] | DriverError:
+def _known(cache: Cache, kind: str, owner: Owner) -> _Shown:
+    return _Shown(objects=cache.of(kind, owner), version=cache.as_of(kind, owner))
+
+
+async def _list(eyes: Eyes, kind: str, owner: Owner) -> _Shown | DriverError:
     try:
-        return (await client.pages(RESOURCES[kind], labels=labels)).items
+        listing = await eyes.client.pages(RESOURCES[kind], labels=selector_of(eyes.installation, owner))
     except DriverError as error:
         return error
+    eyes.cache.merge(kind, owner, listing)
+    # an item of a list does not say its kind
+    objects = tuple(slim({**one, "kind": kind}) for one in listing.items)
+    return _Shown(objects=objects, version=number_of(listing.version))
 
 
-def _ours(found: tuple[Manifest, ...], kind: str, installation: str, owner: Owner) -> dict[Place, Manifest]:
+async def _by_name(
+    eyes: Eyes, owner: Owner, wanted: frozenset[Ref], seen: AbstractSet[Place | str]
+) -> tuple[dict[Place, Manifest], dict[Ref, str]]:
+    """What no label finds, and is asked for by its name: what is ours all the same; what stands in our way."""
+    places = {place_of(ref): ref for ref in wanted}
+    lost = eyes.cache.lost(owner)
+    asked = [one for one in sorted(places.keys() | lost, key=str) if one not in seen and one.kind not in seen]
+    found = dict(zip(asked, await asyncio.gather(*(standing(eyes.client, one) for one in asked)), strict=True))
+    there = {place: one for place, one in found.items() if one is not None}
+    ours: dict[Place, Manifest] = {
+        place: slim(one) for place, one in there.items() if is_ours(one, eyes.installation, owner)
+    }
+    for place in lost & (found.keys() - ours.keys()):
+        eyes.cache.found_gone(owner, place)
+    others = {places[place]: one for place, one in there.items() if place in places and place not in ours}
+    return ours, {ref: told(ref, one) for ref, one in sorted(others.items(), key=lambda item: item[0])}
+
+
+def _ours(found: tuple[Manifest, ...], installation: str, owner: Owner) -> dict[Place, Manifest]:
     """Those whose mark fits: whoever copies our labels onto theirs has not given it to us."""
-    whole = ({**one, "kind": kind} for one in found)  # an item of a list does not say its kind
-    return {_place(one): one for one in whole if holder_of(one, installation) == owner}
+    return {_place(one): one for one in found if holder_of(one, installation) == owner}
 
 
 def _place(live: Mapping[str, Any]) -> Place:
     metadata = live["metadata"]
     return Place(kind=live["kind"], namespace=metadata.get("namespace", ""), name=metadata["name"])
-
-
-async def _standing(client: Client, refs: list[Ref]) -> dict[Ref, Manifest | None]:
-    """What stands where nothing with our labels does."""
-    found = await asyncio.gather(*(standing(client, place_of(ref)) for ref in refs))
-    return dict(zip(refs, found, strict=True))
 
 
 async def standing(client: Client, place: Place) -> Manifest | None:
@@ -99,7 +145,7 @@ async def standing(client: Client, place: Place) -> Manifest | None:
 
 async def strangers(client: Client, installation: str, namespace: str) -> list[str]:
     """What is in a namespace and is not ours, nor made by Kubernetes itself, as `Kind/name`."""
-    kinds = [kind for kind in (*KINDS, _POD) if RESOURCES[kind].namespaced]
+    kinds = [kind for kind in (*KINDS, POD) if RESOURCES[kind].namespaced]
     lists = await asyncio.gather(*(client.pages(RESOURCES[kind], namespace=namespace) for kind in kinds))
     return sorted(
         f"{kind}/{one['metadata']['name']}"

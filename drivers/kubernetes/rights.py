@@ -10,7 +10,7 @@ from drivers.kubernetes.kinds import RESOURCES, Resource
 from drivers.kubernetes.translate import KINDS
 
 _MAKE = ("create", "delete", "get", "list", "patch", "update", "watch")
-_LOOK = ("get", "list")
+_LOOK = ("get", "list", "watch")
 
 
 def rules() -> list[dict[str, Any]]:

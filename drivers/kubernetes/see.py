@@ -11,14 +11,13 @@ from typing import Any
 
 from drivers.kubernetes.body import Manifest
 from drivers.kubernetes.compare import differences, extras
-from drivers.kubernetes.encode import content_of
 from drivers.kubernetes.names import CONTENT, DIGEST, FROZEN_DIGEST
 from model.names import Ref
 from model.objects import Drift, Health, Seen
 
 
 def see(ref: Ref, live: Manifest, applied: Manifest | None, pods: int) -> Seen:
-    """One object of ours. `applied`: what was applied to it last, where that is known; `pods`: that still run."""
+    """One slim object of ours. `applied`: what was applied last, where that is known; `pods`: that still run."""
     metadata = live["metadata"]
     annotations = metadata.get("annotations") or {}
     health, detail = health_of(live, pods)
@@ -41,7 +40,7 @@ def drift_of(live: Manifest, applied: Manifest) -> tuple[Drift, ...]:
     found = [str(one) for one in (*differences(applied, live, kind), *extras(applied, live, kind))]
     if kind == "Secret":
         content = (live["metadata"].get("annotations") or {}).get(CONTENT)
-        found += [] if content_of(live.get("data") or {}) == content else ["its values were changed"]
+        found += [] if live["content"] == content else ["its values were changed"]
     return tuple(Drift(what=one) for one in found)
 
 

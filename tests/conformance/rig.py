@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from drivers.base import Driver
+from drivers.base import Driver, Unavailable
 from model.names import Owner, Ref
 from model.objects import Health, Object, Observed, Seen, Site
 from model.plan import Action, Cause, Create, Delete, Update
@@ -77,6 +77,23 @@ class Rig(ABC):
 
     async def observe(self, owner: Owner | None = None) -> Observed:
         return await self.driver.observe(owner or self.owner, self.refs)
+
+    async def look(self) -> Observed:
+        """A look as the engine takes it: who cannot be asked is blind."""
+        try:
+            return await self.observe()
+        except Unavailable as error:
+            return Observed(blind=dict.fromkeys(self.driver.kinds, str(error)))
+
+    async def blinded(self) -> Observed:
+        """Look until nothing can be seen. Until then a cache shows what it knew, kind by kind, and says so."""
+        deadline = time.monotonic() + self.deadline_seconds
+        while (observed := await self.look()).blind.keys() != self.driver.kinds:
+            assert observed.as_of, "who has no cache sees nothing at once"
+            assert observed.seen.keys() == {ref for ref in self.refs if ref.kind not in observed.blind}
+            assert time.monotonic() < deadline, observed
+            await self.tick()
+        return observed
 
     async def apply(self, action: Action) -> str:
         return (await self.driver.apply(self.owner, action)).uid

@@ -69,6 +69,7 @@ async def test_a_kind_that_may_not_be_listed_is_blind_by_name_and_the_others_are
 ):
     await rig.put_and_settle()
     narrow(kubeconfig, rig.installation, RESOURCES[kind].plural)
+    await rig.reopen()  # a watch that stands is not asked for its rights until it is renewed
 
     observed = await rig.until(lambda found: bool(found.blind))
 
