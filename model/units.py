@@ -40,9 +40,13 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment(Unit):
-    """The place where the owner's other units live (a folder, a namespace) and the image they run from."""
+    """The place where the owner's other units live (a folder, a namespace) and the image they run from.
+
+    `others`: further images that some of them run from.
+    """
 
     image: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,16 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """How to see that a process is healthy that speaks no HTTP: what it answers to a line begins with `hear`."""
+
+    unit: UnitName
+    port: str
+    say: str
+    hear: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopBy:
     """How a process is stopped: the signal's name, then SIGKILL for the whole session after the grace."""
 
@@ -137,19 +151,23 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process(Unit):
-    """Something that runs for ever. `replicas` None: somebody else (an autoscaler) decides."""
+    """Something that runs for ever. `replicas` None: somebody else (an autoscaler) decides.
+
+    `alone`: two of it must never run at once, not even while it is changed. `probe` None: what runs is healthy.
+    """
 
     image: str
     command: tuple[str, ...]
     env: Mapping[str, Text]
     replicas: int | None = 1
     ports: Mapping[str, int] = field(default_factory=dict)
-    probe: Probe | None = None
+    probe: Probe | Exchange | None = None
     stop: StopBy = field(default_factory=StopBy)
     companions: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     resources: Resources = field(default_factory=Resources)
     restarted_at: str = ""
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

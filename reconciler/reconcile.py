@@ -153,7 +153,7 @@ async def _seen(before: Snapshot, desired: Desired, tools: Tools, ledger: Ledger
 async def _loaded(owner: Owner, tools: Tools, ledger: Ledger) -> Snapshot:
     """The snapshot, after generating the secrets that were never generated."""
     before = await _read(owner, tools, ledger)
-    missing = secrets_to_mint(before)
+    missing = secrets_to_mint(before, tools.desires.catalog)
     if not missing or ledger.hold(before):
         return before
     await tools.secrets.mint(owner, {name: mint(name) for name in sorted(missing)})

@@ -49,7 +49,7 @@ class Desires:
     """
 
     def __init__(self, *, owners_max: int = 20_000, catalog: Mapping[str, Component] = CATALOG) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._owners_max = owners_max
         self._known: dict[Owner, tuple[_Inputs, Desired]] = {}
 
@@ -59,7 +59,7 @@ class Desires:
         known = self._known.get(before.owner)
         if known is not None and known[0] == inputs:
             return known[1]
-        desired = desire(before, site, drivers, self._catalog)
+        desired = desire(before, site, drivers, self.catalog)
         if len(self._known) >= self._owners_max:
             self._known.clear()
         self._known[before.owner] = (inputs, desired)
@@ -89,13 +89,14 @@ def site_of(before: Snapshot, *, installation: str, home: str, database: tuple[s
     )
 
 
-def secrets_to_mint(before: Snapshot) -> frozenset[str]:
+def secrets_to_mint(before: Snapshot, catalog: Mapping[str, Component] = CATALOG) -> frozenset[str]:
     """Names of secrets that the deployment's components need and that were never generated.
 
     What a deletion keeps for a while needs them too: a restored database may have lost those it was made with, and
     may not even know that it was made.
     """
-    if before.spec is None or before.stage == "purging":
+    spec = before.spec
+    if spec is None or before.stage == "purging":
         return frozenset()
-    wanted = {name for component in CATALOG.values() for name in component.secrets}
+    wanted = {name for one in catalog.values() if one.is_part_of(spec) for name in one.secrets}
     return frozenset(wanted - before.secrets.keys())

@@ -16,7 +16,7 @@ from drivers.kubernetes.texts import path_of, plain, resolve
 from model.digest import digest
 from model.names import SecretRef, Text
 from model.objects import Site
-from model.units import Mount, Probe, Process, Resources, Task
+from model.units import Exchange, Mount, Probe, Process, Resources, Task
 
 READS = "reads.armillary.io/"
 ENVIRONMENT = "armillary.io/environment"
@@ -137,9 +137,11 @@ def _volume(mount: Mount) -> dict[str, Any]:
     return {"name": mount.unit, **source}
 
 
-def _probe(probe: Probe, unit: Process, site: Site) -> dict[str, Any]:
+def _probe(probe: Probe | Exchange, unit: Process, site: Site) -> dict[str, Any]:
     number = port_of(probe.unit, probe.port, site)
     often = {"periodSeconds": 10, "timeoutSeconds": _PROBE_TIMEOUT_SECONDS, "failureThreshold": 3}
+    if isinstance(probe, Exchange):
+        return {"tcpSocket": {"port": number}, **often}
     if probe.unit == unit.name and not probe.expect:
         return {"httpGet": {"path": probe.path, "port": number}, **often}
     host = "127.0.0.1" if probe.unit == unit.name else probe.unit

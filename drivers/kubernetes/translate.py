@@ -45,6 +45,9 @@ KINDS = (
 """In the order of their making."""
 
 
+_ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
 def translate(unit: AnyUnit, site: Site, settings: Settings) -> tuple[Object, ...]:
     """The objects of a unit, in the order of their making. Raises Refused for what no cluster can do."""
     match unit:
@@ -114,7 +117,7 @@ def _process(unit: Process, site: Site, settings: Settings) -> tuple[Object, ...
     spec: dict[str, Any] = {
         "selector": {"matchLabels": chosen},
         "template": template(unit, site, settings),
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "strategy": {"type": "Recreate"} if unit.alone else _ROLLING,
         "revisionHistoryLimit": 3,
         **({} if unit.replicas is None else {"replicas": unit.replicas}),
     }

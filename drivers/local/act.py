@@ -28,6 +28,8 @@ from model.objects import Object
 
 log = structlog.get_logger()
 
+REPLICA = "ARMILLARY_REPLICA"
+"""By it each replica knows its name: `<unit>-<number>`."""
 _PLACES = (OBJECTS, "settings", "credentials", "volumes", "run")
 
 
@@ -102,12 +104,14 @@ class Hands:
         self, root: Path, after: Record, before: Record | None, job: Put, body: EnvironmentBody
     ) -> None:
         files = mark_files(after.mark)
-        facts = {"version": body.version, "lock": body.lock, "files": manifest_of(files, 0o600)}
+        runtimes = {body.version: body.lock, **body.others}
+        facts = {"runtimes": runtimes, "files": manifest_of(files, 0o600)}
         final = replace(after, facts=facts, digest=job.object.digest)
         if final != before:
             self.records.write(root, replace(final, digest=None))
         write_files(root, files, 0o600)
-        build_runtime(self.records.home, self.locks[body.version])
+        for version in runtimes:
+            build_runtime(self.records.home, self.locks[version])
         self._record(root, final, before)
 
     def _files(self, root: Path, after: Record, before: Record | None, job: Put, body: FilesBody) -> None:
@@ -148,6 +152,7 @@ class Hands:
         for number in range(body.replicas):
             folder = run_dir(root, final.unit, number)
             program = self._program(body.run, folder, job.encoded, template)
+            program = replace(program, env={**program.env, REPLICA: f"{final.unit}-{number}"})
             supervise.start(folder, program, restart=job.again)
         for number in sorted(states.keys() - set(range(body.replicas))):
             supervise.stop(run_dir(root, final.unit, number))

@@ -14,11 +14,12 @@ from model.names import Text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentBody:
-    """A deployment's folder, and the runtime that its processes run from."""
+    """A deployment's folder, and the runtimes that its processes run from: Airflow's, and others by version."""
 
     root: str
     version: str
     lock: str
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,10 @@ class RunBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeBody:
-    """An HTTP GET that must answer 200. `is_own`: the port asked is the probed process's own."""
+    """An HTTP GET that must answer 200. `is_own`: the port asked is the probed process's own.
+
+    With a URL of `tcp://` a line is said there (the one key of `expect`), and the answer begins with its value.
+    """
 
     url: str
     is_own: bool

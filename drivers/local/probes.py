@@ -1,4 +1,4 @@
-"""Probes: one task per probed process asks it over HTTP and keeps the last answer. A look reads answers only.
+"""Probes: one task per probed process asks it and keeps the last answer. A look reads answers only.
 
 An answer belongs to a `Target`; another start of the process is another target, so that a restart is asked
 anew at once and an old answer is never taken for a new process's.
@@ -20,6 +20,7 @@ from drivers.local.pace import Pace
 from model.names import Ref
 
 _TIMEOUT_SECONDS = 2.0
+_TCP = "tcp://"
 _BODY_BYTES_MAX = 256 * 1024
 _PATIENCE = (
     3  # failures in a row before a process that was healthy is called unhealthy: imports hog small machines
@@ -116,8 +117,10 @@ class Probes:
 
     async def _ask(self, target: Target, before: Answer) -> Answer:
         try:
-            body = await self._get(target.url)
-            _compare(body, target.expect)
+            if target.url.startswith(_TCP):
+                await _exchange(target)
+            else:
+                _compare(await self._get(target.url), target.expect)
         except _WrongError as error:
             return judge(before, target, str(error), answered=True, now=time.monotonic())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -142,6 +145,21 @@ class Probes:
                 if len(body) > _BODY_BYTES_MAX:
                     raise _WrongError(f"answers with more than {_BODY_BYTES_MAX} bytes")
             return body
+
+
+async def _exchange(target: Target) -> None:
+    """Say a line, and hear how the answer begins. Raises _WrongError, OSError, TimeoutError."""
+    host, _, port = target.url.removeprefix(_TCP).rpartition(":")
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            for say, hear in target.expect:
+                writer.write(say.encode())
+                found = (await reader.read(256)).decode(errors="replace")
+                if not found.startswith(hear):
+                    raise _WrongError(f"answers {found.strip()[:80]!r}, not {hear}")
+        finally:
+            writer.close()
 
 
 def judge(before: Answer, target: Target, what: str, *, answered: bool, now: float) -> Answer:

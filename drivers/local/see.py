@@ -23,6 +23,14 @@ from drivers.local.runtime import Lock, look_runtime, runtime_folder
 from model.names import Ref
 from model.objects import Drift, Health, Seen
 
+_HEALTH = {
+    "failed": Health.FAILED,
+    "absent": Health.UNHEALTHY,
+    "building": Health.PROGRESSING,
+    "ready": Health.HEALTHY,
+}
+_WORST_FIRST = tuple(_HEALTH)
+
 
 @dataclass(slots=True, kw_only=True)
 class View:
@@ -77,9 +85,9 @@ class Sight:
         folder = os.path.join(root, record.facts.get("folder", ""))  # noqa: PTH118 -- called several times a second
         found = {f"{folder}/{path}" for path in record.facts.get("files", ())} | {folder}
         if record.kind == "Environment":
-            lock = Lock(version=record.facts["version"], path=Path(), digest=record.facts["lock"])
-            found.add(f"{self._records.home}/runtimes/{runtime_folder(lock)}/runtime.json")
-            found.add(f"{self._records.home}/runtimes/{runtime_folder(lock)}/bin/python")
+            for lock in _locks(record):
+                found.add(f"{self._records.home}/runtimes/{runtime_folder(lock)}/runtime.json")
+                found.add(f"{self._records.home}/runtimes/{runtime_folder(lock)}/bin/python")
         return found
 
     def places(self, wanted: Iterable[Ref], bodies: Mapping[Ref, Body], owner: str, view: View) -> None:
@@ -119,19 +127,11 @@ class Sight:
         return f"{holder}, and {unit} needs it; stop that program, it is not one of Armillary's" if holder else ""
 
     def _environment(self, record: Record, root: Path) -> Seen:
-        lock = Lock(version=record.facts["version"], path=Path(), digest=record.facts["lock"])
-        state = look_runtime(self._records.home, lock)
+        states = [look_runtime(self._records.home, lock) for lock in _locks(record)]
+        worst = min(states, key=lambda state: _WORST_FIRST.index(state.condition))
         drift = self._sightings.drift(root, root.name, record.facts["files"])
-        match state.condition:
-            case "ready":
-                return _seen(record, Judged(health=Health.HEALTHY, drift=drift))
-            case "building":
-                return _seen(record, Judged(health=Health.PROGRESSING, detail=state.detail, drift=drift))
-            case "failed":
-                return _seen(record, Judged(health=Health.FAILED, detail=state.detail, drift=drift))
-            case "absent":
-                drift.append(state.detail)
-                return _seen(record, Judged(health=Health.UNHEALTHY, detail=state.detail, drift=drift))
+        drift += [state.detail for state in states if state.condition == "absent"]
+        return _seen(record, Judged(health=_HEALTH[worst.condition], detail=worst.detail, drift=drift))
 
     def _files(self, record: Record, root: Path) -> Seen:
         folder = record.facts["folder"]
@@ -162,6 +162,13 @@ class Sight:
         if does_well and (answer is None or answer.verdict == "healthy"):
             return ""
         return self.port_holder(root, record.unit, record.facts["ports"].values(), states)
+
+
+def _locks(record: Record) -> list[Lock]:
+    """What an environment's runtimes are built from. Records of earlier releases name the one of Airflow."""
+    facts = record.facts
+    runtimes = facts.get("runtimes") or {facts["version"]: facts["lock"]}
+    return [Lock(version=version, path=Path(), digest=digest) for version, digest in runtimes.items()]
 
 
 def run_dir(root: Path, unit: str, replica: int) -> Path:

@@ -25,7 +25,7 @@ from drivers.local.runtime import Lock, runtime_folder
 from model.digest import digest
 from model.names import AddressRef, Kind, Ref, Text
 from model.objects import Object, Site
-from model.units import AnyUnit, Credentials, Environment, Mount, Probe, Process, Settings, Task, Volume
+from model.units import AnyUnit, Credentials, Environment, Exchange, Mount, Probe, Process, Settings, Task, Volume
 
 HOST = "127.0.0.1"
 UNITS: frozenset[type[AnyUnit]] = frozenset({Environment, Settings, Credentials, Volume, Process, Task})
@@ -37,7 +37,8 @@ def translate(unit: AnyUnit, site: Site, locks: Mapping[str, Lock]) -> tuple[Obj
     match unit:
         case Environment():
             lock = _lock(unit.image, locks)
-            body: Body = EnvironmentBody(root=site.root, version=lock.version, lock=lock.digest)
+            others = {one.version: one.digest for one in (_lock(image, locks) for image in unit.others)}
+            body: Body = EnvironmentBody(root=site.root, version=lock.version, lock=lock.digest, others=others)
             return (_object("Environment", site.release, unit, body),)
         case Settings():
             return (_object("Files", _name(unit, site), unit, _files(unit, site, "settings", 0o644)),)
@@ -120,6 +121,9 @@ def _probe(unit: Process, site: Site) -> ProbeBody | None:
     match unit.probe:
         case None:
             return None
+        case Exchange(unit=asked, port=port, say=say, hear=hear):
+            url = f"tcp://{HOST}:{port_of(asked, port, site)}"
+            return ProbeBody(url=url, is_own=asked == unit.name, expect={say: hear})
         case Probe(unit=asked, port=port, path=path, expect=expect):
             number = port_of(asked, port, site)
             return ProbeBody(url=f"http://{HOST}:{number}{path}", is_own=asked == unit.name, expect=dict(expect))
@@ -143,8 +147,8 @@ def _runtime(image: str, locks: Mapping[str, Lock]) -> str:
 
 
 def _lock(image: str, locks: Mapping[str, Lock]) -> Lock:
-    name, _, version = image.partition(":")
-    if name != "airflow" or version not in locks:
-        offered = ", ".join(f"airflow:{one}" for one in sorted(locks))
+    found = next((one for one in locks.values() if one.image == image), None)
+    if found is None:
+        offered = ", ".join(sorted(one.image for one in locks.values()))
         raise Refused(f"the local driver has no runtime for {image!r}; it has {offered or 'none'}")
-    return locks[version]
+    return found

@@ -15,7 +15,7 @@ from model.spec import Spec
 from model.units import AnyUnit, Process, Task
 from reconciler.components.component import Component, Facts
 
-_NOT_COMPONENTS = frozenset({"component", "airflow"})
+_NOT_COMPONENTS = frozenset({"component", "airflow", "celery"})
 
 
 def _walk() -> dict[str, Component]:
@@ -40,7 +40,8 @@ def render(spec: Spec, facts: Facts, catalog: Mapping[str, Component] = CATALOG)
     `active`: everything. `stopping`: everything but tasks, with nothing running. `retaining`: only what is
     kept until `retain_until`. `purging`: nothing.
     """
-    units = tuple(unit for component in catalog.values() for unit in component.render(spec, facts))
+    components = (component for component in catalog.values() if component.is_part_of(spec))
+    units = tuple(unit for component in components for unit in component.render(spec, facts))
     match facts.stage:
         case "active":
             return tuple(map(_at_rest, units)) if spec.hibernated else units

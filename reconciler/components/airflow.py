@@ -27,6 +27,8 @@ API_SERVER = "api-server"
 SCHEDULER = "scheduler"
 DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
+WORKER = "worker"
+RESULTS = "results"
 
 FERNET_KEY = "fernet-key"
 
@@ -106,7 +108,8 @@ def settings_files(spec: Spec) -> Mapping[str, Text]:
 
 def _settings_key(spec: Spec) -> tuple[str, str, str]:
     """All that those files depend on: executor, DAGs folder, parallelism."""
-    return spec.executor, spec.dags_folder, str(spec.components[SCHEDULER].settings.get("parallelism", 4))
+    usual = 4 if spec.executor == "LocalExecutor" else 32  # elsewhere it costs the scheduler no processes
+    return spec.executor, spec.dags_folder, str(spec.components[SCHEDULER].settings.get("parallelism", usual))
 
 
 def _settings_files(executor: str, dags_folder: str, parallelism: str) -> Mapping[str, Text]:
@@ -291,7 +294,7 @@ def airflow_process(
     facts: Facts,
     *,
     env: Mapping[str, Text],
-    probe: Probe,
+    probe: Probe | None,
     ports: Mapping[str, int],
 ) -> Process:
     """One of Airflow's processes, with everything they all have in common."""

@@ -36,4 +36,4 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     )
 
 
-COMPONENT = Component(name=API_SERVER, position=3, render=render, secrets=("api-secret-key", "jwt-secret"))
+COMPONENT = Component(name=API_SERVER, position=5, render=render, secrets=("api-secret-key", "jwt-secret"))

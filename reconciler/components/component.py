@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from model.names import Owner, SecretRef, UnitName
-from model.spec import Spec, Stage
+from model.spec import Executor, Spec, Stage
 from model.status import Milestone
 from model.units import AnyUnit
 
@@ -38,9 +38,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One component of a deployment. `secrets` are the names of the secrets generated for it, once."""
+    """One component of a deployment. `secrets` are the names of the secrets generated for it, once.
+
+    `executors`: those that it is a part of; empty: all of them.
+    """
 
     name: str
     position: int
     render: Callable[[Spec, Facts], tuple[AnyUnit, ...]]
     secrets: tuple[str, ...] = ()
+    executors: tuple[Executor, ...] = ()
+
+    def is_part_of(self, spec: Spec) -> bool:
+        """Whether a deployment has it."""
+        return not self.executors or spec.executor in self.executors

@@ -34,4 +34,4 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     )
 
 
-COMPONENT = Component(name=DAG_PROCESSOR, position=5, render=render)
+COMPONENT = Component(name=DAG_PROCESSOR, position=7, render=render)

@@ -15,6 +15,7 @@ from reconciler.components.airflow import (
     NEEDS_TO_START,
     SCHEDULER,
     TRIGGERER,
+    WORKER,
     common_env,
     image_of,
     image_of_version,
@@ -22,7 +23,8 @@ from reconciler.components.airflow import (
 )
 from reconciler.components.component import Component, Facts
 
-_STOPPED = frozenset({Need(SCHEDULER, "stopped"), Need(DAG_PROCESSOR, "stopped"), Need(TRIGGERER, "stopped")})
+# workers also where they are no longer desired: they may still end what they run
+_STOPPED = frozenset(Need(one, "stopped") for one in (SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER))
 _SCHEMA = "schema/"
 
 

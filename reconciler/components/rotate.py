@@ -23,6 +23,7 @@ from reconciler.components.airflow import (
     image_of,
     mounts,
 )
+from reconciler.components.celery import workers_of
 from reconciler.components.component import Component, Facts
 
 _EVERYBODY_KNOWS = frozenset(Need(unit, "ready") for unit in (API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER))
@@ -37,7 +38,7 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
         Task(
             name=ROTATE,
             component=COMPONENT.name,
-            needs=NEEDS_TO_START | {Need(MIGRATE, "done")} | _EVERYBODY_KNOWS,
+            needs=NEEDS_TO_START | {Need(MIGRATE, "done")} | _EVERYBODY_KNOWS | workers_of(spec),
             image=image_of(spec),
             command=("airflow", "rotate-fernet-key"),
             env=common_env(spec, facts),
@@ -47,4 +48,4 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     )
 
 
-COMPONENT = Component(name=ROTATE, position=7, render=render)
+COMPONENT = Component(name=ROTATE, position=11, render=render)

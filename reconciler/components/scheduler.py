@@ -1,29 +1,32 @@
 """scheduler: decides what runs and, with the LocalExecutor, runs it.
 
-Settings: `parallelism` (tasks at once, default 4; each keeps a worker process of about 100 MiB).
+Settings: `parallelism` (tasks at once, default 4; each keeps a worker process of about 100 MiB. With the
+CeleryExecutor workers run them, and the default is 32).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from model.spec import Spec
 from model.units import AnyUnit, Probe
 from reconciler.components.airflow import SCHEDULER, airflow_process
+from reconciler.components.celery import celery_env, needs_of
 from reconciler.components.component import Component, Facts
 
 
 def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     """The process, with its health port and its log server's."""
-    return (
-        airflow_process(
-            SCHEDULER,
-            ("airflow", "scheduler"),
-            spec,
-            facts,
-            env={},
-            probe=Probe(unit=SCHEDULER, port="health", path="/health"),
-            ports={"health": 8974, "logs": 8793},
-        ),
+    made = airflow_process(
+        SCHEDULER,
+        ("airflow", "scheduler"),
+        spec,
+        facts,
+        env=celery_env(spec, facts),
+        probe=Probe(unit=SCHEDULER, port="health", path="/health"),
+        ports={"health": 8974, "logs": 8793},
     )
+    return (replace(made, needs=made.needs | needs_of(spec)),)
 
 
-COMPONENT = Component(name=SCHEDULER, position=4, render=render)
+COMPONENT = Component(name=SCHEDULER, position=6, render=render)

@@ -29,4 +29,4 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     )
 
 
-COMPONENT = Component(name=TRIGGERER, position=6, render=render)
+COMPONENT = Component(name=TRIGGERER, position=8, render=render)

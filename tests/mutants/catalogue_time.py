@@ -55,8 +55,8 @@ def _repaired(right: Any, before: Any, *args: Any) -> Any:
     return replace(right(before, *args), repair_drift=True)
 
 
-def _minted_again(right: Any, before: Any) -> Any:
-    return right(replace(before, secrets={}))
+def _minted_again(right: Any, before: Any, catalog: Any) -> Any:
+    return right(replace(before, secrets={}), catalog)
 
 
 async def _overwritten(right: Any, self: Any, owner: Any, values: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from drivers.base import Refused
 from model.names import Ref, text
 from model.plan import Update
-from model.spec import Spec
+from model.spec import ComponentSpec, Spec
 from model.units import AnyUnit, Settings
 from reconciler.components import CATALOG
 from reconciler.components.component import Component, Facts
@@ -28,9 +28,11 @@ async def leaving_celery() -> Life:
     one = life()
     catalog = {**CATALOG, "extra": Component(name="extra", position=8, render=of_celery)}
     one.tools = replace(one.tools, desires=Desires(catalog=catalog))
-    one.memory.ask(replace(one.memory.row.spec, executor="CeleryExecutor"))
+    local = one.memory.row.spec
+    theirs = {name: ComponentSpec() for name in ("redis", "worker", "flower")}
+    one.memory.ask(replace(local, executor="CeleryExecutor", components={**local.components, **theirs}))
     await one.settle()
-    one.memory.ask(replace(one.memory.row.spec, executor="LocalExecutor"))
+    one.memory.ask(local)
     return one
 
 

@@ -1,7 +1,8 @@
 """The components of simulated deployments: the real ones, sketches of what two more executors need, and releases.
 
-The real components render the LocalExecutor's parts only. What the engine must do when brokers, workers and pod
-templates come and go is independent of what they are, so a sketch of each is enough.
+What the engine must do when brokers, workers and pod templates come and go is independent of what they are, so a
+sketch of each is enough. Lives that were found with these sketches are kept by their seeds, which another number
+of units or secrets would make others: so the real parts of Celery are left out.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from functools import lru_cache
 
 from model.names import UnitName, text
 from model.spec import ComponentSpec, Executor, Spec
-from model.units import AnyUnit, Identity, Need, Probe, Process, Settings, Task
+from model.units import AnyUnit, Environment, Identity, Need, Probe, Process, Settings, Task
 from reconciler.components import CATALOG
-from reconciler.components.airflow import MIGRATE, SCHEDULER, airflow_process
+from reconciler.components.airflow import MIGRATE, RESULTS, SCHEDULER, airflow_process
 from reconciler.components.component import Component, Facts
 
 EXECUTORS: tuple[Executor, ...] = ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor")
@@ -28,6 +29,7 @@ PARTS: Mapping[str, frozenset[UnitName]] = {
 NEEDED: Mapping[str, frozenset[UnitName]] = {**PARTS, "CeleryExecutor": frozenset({BROKER})}
 """What a scheduler with that executor cannot do without."""
 
+_OF_REAL_PARTS = frozenset({Need(RESULTS, "done"), Need(WORKER, "ready")})
 _Render = Callable[[Spec, Facts], tuple[AnyUnit, ...]]
 
 
@@ -49,7 +51,8 @@ FIRST = Release()
 @lru_cache(maxsize=256)
 def catalog_of(release: Release) -> Mapping[str, Component]:
     """Every component as this release renders it, in the order of creation."""
-    real = {name: replace(one, render=_as_of(release, one.render)) for name, one in CATALOG.items()}
+    everybodys = {name: one for name, one in CATALOG.items() if not one.executors}
+    real = {name: replace(one, render=_as_of(release, one.render)) for name, one in everybodys.items()}
     first = {name: real.pop(name) for name in ("environment", "database", MIGRATE)}
     return {**first, **_BEFORE, **real, **_AFTER}
 
@@ -75,11 +78,19 @@ _OF_SCHEDULERS = {
 
 def _for_executor(unit: AnyUnit, spec: Spec) -> AnyUnit:
     """A scheduler needs its executor's parts, and a migration that stops writers stops workers too."""
+    unit = _without_celery(unit)
     if unit.name == SCHEDULER:
         return replace(unit, needs=unit.needs | _OF_SCHEDULERS.get(spec.executor, frozenset()))
     if isinstance(unit, Task) and unit.name == MIGRATE and Need(SCHEDULER, "stopped") in unit.needs:
         return replace(unit, needs=unit.needs | {Need(WORKER, "stopped")})
     return unit
+
+
+def _without_celery(unit: AnyUnit) -> AnyUnit:
+    if isinstance(unit, Process | Task):
+        env = {key: value for key, value in unit.env.items() if not key.startswith("AIRFLOW__CELERY__")}
+        return replace(unit, env=env, needs=unit.needs - _OF_REAL_PARTS)
+    return replace(unit, others=()) if isinstance(unit, Environment) else unit
 
 
 def _broker(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
