@@ -26,8 +26,10 @@ SELECT jsonb_build_object(
            'observed_generation', NULL, 'conditions', '[]'::jsonb, 'units', '[]'::jsonb,
            'attempts', 0, 'next_attempt_at', NULL,
            'addresses', coalesce((
-               SELECT jsonb_build_object('airflow', 'http://127.0.0.1:' || p.number) FROM core.ports p
-                WHERE p.deployment_id = d.id AND (p.unit, p.port) = ('api-server', 'http')), '{}'))
+               SELECT jsonb_object_agg(a.name, 'http://127.0.0.1:' || p.number)
+                 FROM core.ports p JOIN core.components c ON c.deployment_id = d.id AND c.component = p.unit
+                 JOIN (VALUES ('api-server', 'airflow'), ('flower', 'flower')) AS a(unit, name) USING (unit)
+                WHERE p.deployment_id = d.id AND p.port = 'http'), '{}'))
        || coalesce(core.status_of(d.owner), '{}')
   FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id
  WHERE %(owner)s::text IS NULL OR d.owner = %(owner)s

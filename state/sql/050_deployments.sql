@@ -43,8 +43,7 @@ COMMENT ON FUNCTION core.next_release IS 'The first of <workspace>-<name>, -2, -
 
 CREATE FUNCTION core.deployment_completed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN
-    INSERT INTO core.components (deployment_id, component)
-    SELECT NEW.id, c.component FROM core.component_catalogue c WHERE c.executor = NEW.executor;
+    PERFORM core.give_components(NEW.id, NEW.executor);
     PERFORM core.lease_ports(NEW.id, NEW.cluster);
     RETURN NULL;
 END $$;
@@ -77,10 +76,7 @@ BEGIN
             format('There is no Airflow %s here.', coalesce(quote_literal(left(d.airflow_version, 60)), 'without a version')),
             'Known versions: ' || (SELECT string_agg(version, ', ' ORDER BY version) FROM core.airflow_versions));
     END IF;
-    IF NOT EXISTS (SELECT FROM core.component_catalogue c WHERE c.executor = d.executor) THEN
-        PERFORM core.invalid('executor_is_offered', '/executor', format('The executor %L is not offered here.', left(d.executor, 60)),
-            'Executors: ' || (SELECT string_agg(DISTINCT executor, ', ') FROM core.component_catalogue));
-    END IF;
+    PERFORM core.check_executor(d);
     IF NOT EXISTS (SELECT FROM core.clusters c WHERE c.name = d.cluster) THEN
         PERFORM core.invalid('cluster_exists', '/cluster', format('There is no cluster %L.', left(d.cluster, 60)),
             'Clusters: ' || (SELECT string_agg(name, ', ' ORDER BY name) FROM core.clusters));

@@ -53,7 +53,9 @@ BEGIN
                 format('%s has no setting %L.', of_component, left(one.key, 80)), 'Its settings: '
                 || coalesce((SELECT string_agg(key, ', ' ORDER BY key) FROM core.setting_catalogue s WHERE s.component = of_component), 'none'), core.where_is(c.deployment_id));
         END IF;
-        IF one.value::text !~ '^-?[0-9]{1,9}$' OR one.value::text::integer NOT BETWEEN known.minimum AND known.maximum THEN
+        IF known.pattern IS NOT NULL THEN
+            PERFORM core.check_text(c, known, one.value);
+        ELSIF one.value::text !~ '^-?[0-9]{1,9}$' OR one.value::text::integer NOT BETWEEN known.minimum AND known.maximum THEN
             PERFORM core.invalid('setting_is_within_limits', core.pointer('components', of_component, 'settings', one.key),
                 format('%s of %s cannot be %s.', one.key, of_component, left(one.value::text, 80)),
                 format('Choose a whole number between %s and %s, without quotes. %s', known.minimum, known.maximum, known.meaning), core.where_is(c.deployment_id));
@@ -62,10 +64,21 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.check_settings IS 'Raises when a setting is not in the catalogue, or out of its limits.';
 
+CREATE FUNCTION core.check_text(c core.components, known core.setting_catalogue, value jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE said text := value #>> '{}';
+BEGIN
+    IF (jsonb_typeof(value) = 'string' AND said ~ known.pattern AND length(said) BETWEEN known.minimum AND known.maximum) IS NOT TRUE THEN
+        PERFORM core.invalid('setting_is_within_limits', core.pointer('components', c.component, 'settings', known.key),
+            format('%s of %s cannot be %s.', known.key, c.component, left(value::text, 80)),
+            'Write a text in quotes. ' || known.meaning, core.where_is(c.deployment_id));
+    END IF;
+END $$;
+COMMENT ON FUNCTION core.check_text IS 'Raises when a setting that is a text does not look as it must.';
+
 CREATE FUNCTION core.component_stays() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN
     -- a row that goes with its deployment has no deployment any more, or one that is just being removed
-    IF EXISTS (SELECT FROM core.deployments d WHERE d.id = OLD.deployment_id
+    IF EXISTS (SELECT FROM core.deployments d WHERE d.id = OLD.deployment_id AND NOT core.is_left_over(OLD, d.executor)
                   AND d.owner IS DISTINCT FROM current_setting('armillary.removing', true)) THEN
         PERFORM core.refuse('components_follow_from_the_executor', core.pointer('components', OLD.component),
             format('The component %s belongs to the deployment''s executor and is not deleted.', OLD.component),
@@ -73,7 +86,7 @@ BEGIN
     END IF;
     RETURN OLD;
 END $$;
-COMMENT ON FUNCTION core.component_stays IS 'Trigger: a component goes only with its deployment.';
+COMMENT ON FUNCTION core.component_stays IS 'Trigger: a component goes only with its deployment, or with an executor.';
 
 CREATE TRIGGER a1_check BEFORE INSERT OR UPDATE ON core.components FOR EACH ROW EXECUTE FUNCTION core.component_checked();
 CREATE TRIGGER a2_stays BEFORE DELETE ON core.components FOR EACH ROW EXECUTE FUNCTION core.component_stays();

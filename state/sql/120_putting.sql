@@ -6,6 +6,7 @@ RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     d core.deployments;
     workspace bigint;
+    components jsonb := coalesce(nullif(doc->'components', 'null'), '{}');
 BEGIN
     PERFORM core.only(doc, ARRAY['workspace', 'name', 'release', 'cluster', 'airflow_version', 'executor', 'dags_folder', 'hibernated',
         'drift_policy', 'paused_until', 'pause_reason', 'restarted_at', 'components', 'variables', 'generation',
@@ -25,9 +26,10 @@ BEGIN
     IF d.id IS NULL THEN
         d := core.new_deployment(workspace, called, doc);
     ELSE
+        components := core.without_left_overs(d, coalesce(doc->>'executor', 'LocalExecutor'), components);
         PERFORM core.change_deployment(d, doc);
     END IF;
-    PERFORM core.put_components(d.id, coalesce(nullif(doc->'components', 'null'), '{}'));
+    PERFORM core.put_components(d.id, components);
     PERFORM core.put_variables(d.id, coalesce(nullif(doc->'variables', 'null'), '{}'));
     RETURN core.document(d.id);
 END $$;
@@ -106,17 +108,33 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.change_deployment IS 'Makes a deployment''s own fields those of a document; what the document leaves out falls to its default.';
 
+-- a document that was read and given another executor names what the former one had: repeating it asks for nothing
+CREATE FUNCTION core.without_left_overs(d core.deployments, to_executor text, doc jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE had jsonb;
+BEGIN
+    IF d.executor = to_executor OR jsonb_typeof(doc) <> 'object' THEN
+        RETURN doc;
+    END IF;
+    had := core.components_of(d.id);
+    RETURN doc - ARRAY(SELECT c.component FROM core.components c
+        WHERE c.deployment_id = d.id AND core.is_left_over(c, to_executor) AND doc->c.component = had->c.component);
+END $$;
+COMMENT ON FUNCTION core.without_left_overs IS 'The components of a document without those that another executor has not, where it only repeats what they are.';
+
 CREATE FUNCTION core.put_components(deployment bigint, doc jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE one record;
 BEGIN
     PERFORM core.only(doc, (SELECT array_agg(c.component ORDER BY c.component) FROM core.components c WHERE c.deployment_id = deployment), '/components');
-    FOR one IN SELECT component, coalesce(nullif(doc->component, 'null'), '{}') AS said, core.pointer('components', component) AS place
-                 FROM core.components WHERE deployment_id = deployment ORDER BY component LOOP
+    FOR one IN SELECT c.component, coalesce(nullif(doc->c.component, 'null'), '{}') AS said, core.pointer('components', c.component) AS place,
+                      k.grace_seconds AS usual_grace
+                 FROM core.components c JOIN core.deployments d ON d.id = c.deployment_id
+                 LEFT JOIN core.component_catalogue k ON k.executor = d.executor AND k.component = c.component
+                WHERE c.deployment_id = deployment ORDER BY c.component LOOP
         PERFORM core.only(one.said, ARRAY['replicas', 'cpu_millicores', 'memory_mib', 'grace_seconds', 'settings'], one.place);
         UPDATE core.components c SET replicas = w.replicas, cpu_millicores = w.cpu, memory_mib = w.memory, grace_seconds = w.grace, settings = w.settings
           FROM (SELECT coalesce(core.whole(one.said, 'replicas', one.place), 1) AS replicas,
                        core.whole(one.said, 'cpu_millicores', one.place) AS cpu, core.whole(one.said, 'memory_mib', one.place) AS memory,
-                       coalesce(core.whole(one.said, 'grace_seconds', one.place), 20) AS grace,
+                       coalesce(core.whole(one.said, 'grace_seconds', one.place), one.usual_grace, 20) AS grace,
                        coalesce(core.field(one.said, 'settings', 'object', one.place)::jsonb, '{}') AS settings) AS w
          WHERE c.deployment_id = deployment AND c.component = one.component
            AND (c.replicas, c.cpu_millicores, c.memory_mib, c.grace_seconds, c.settings)

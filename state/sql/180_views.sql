@@ -81,13 +81,14 @@ COMMENT ON COLUMN armillary.tokens.expires_at IS 'When it ends by itself; NULL: 
 COMMENT ON COLUMN armillary.tokens.revoked_at IS 'When it was ended. Final. The API may accept it for some seconds more.';
 
 CREATE VIEW armillary.settings AS
-    SELECT s.component, s.key, s.minimum, s.maximum, s.usual, s.meaning FROM core.setting_catalogue s;
+    SELECT s.component, s.key, s.minimum, s.maximum, s.usual, s.meaning, s.pattern FROM core.setting_catalogue s;
 COMMENT ON VIEW armillary.settings IS 'Every setting that a component knows. Read-only.';
 COMMENT ON COLUMN armillary.settings.component IS 'Whose setting it is.';
 COMMENT ON COLUMN armillary.settings.key IS 'Its key in armillary.components.settings.';
-COMMENT ON COLUMN armillary.settings.minimum IS 'The smallest value allowed.';
-COMMENT ON COLUMN armillary.settings.maximum IS 'The largest value allowed.';
-COMMENT ON COLUMN armillary.settings.usual IS 'What is used where it is not set.';
+COMMENT ON COLUMN armillary.settings.pattern IS 'What a text must look like; NULL for whole numbers.';
+COMMENT ON COLUMN armillary.settings.minimum IS 'The smallest value allowed; of a text, its length.';
+COMMENT ON COLUMN armillary.settings.maximum IS 'The largest value allowed; of a text, its length.';
+COMMENT ON COLUMN armillary.settings.usual IS 'What is used where it is not set; of a text, its length.';
 COMMENT ON COLUMN armillary.settings.meaning IS 'What it does.';
 
 CREATE VIEW armillary.clusters AS SELECT c.name, c.driver, c.port_first, c.port_last FROM core.clusters c;

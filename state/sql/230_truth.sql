@@ -93,8 +93,7 @@ COMMENT ON FUNCTION core.untold IS 'Deployments whose newest revision may tell s
 CREATE FUNCTION core.complete(d core.deployments) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO core.releases (release) VALUES (d.release) ON CONFLICT DO NOTHING;
-    INSERT INTO core.components (deployment_id, component)
-    SELECT d.id, c.component FROM core.component_catalogue c WHERE c.executor = d.executor ON CONFLICT DO NOTHING;
+    PERFORM core.give_components(d.id, d.executor);
     IF NOT EXISTS (SELECT FROM core.ports p WHERE p.deployment_id = d.id) THEN
         PERFORM core.lease_ports(d.id, d.cluster);
     END IF;

@@ -171,7 +171,7 @@ def test_rows_inserted_behind_the_triggers_get_what_a_trigger_would_have_given_t
     assert told(sql, "restored")
     asked = "SELECT count(*) FROM core.{} WHERE deployment_id = core.find('demo', 'restored')"
     assert one(sql, asked.format("components")) == 4
-    assert one(sql, asked.format("ports")) == 4
+    assert one(sql, asked.format("ports")) == 6
     assert one(sql, "SELECT count(*) FROM core.releases WHERE release = 'demo-restored'") == 1
 
 
@@ -236,7 +236,7 @@ def test_looking_under_the_triggers_of_ten_thousand_deployments_takes_no_longer_
         )
         sql.execute(
             "INSERT INTO core.components (deployment_id, component) SELECT d.id, c.component"
-            " FROM core.deployments d, core.component_catalogue c WHERE d.release LIKE 'r%'"
+            " FROM core.deployments d JOIN core.component_catalogue c USING (executor) WHERE d.release LIKE 'r%'"
         )
         sql.execute(
             "INSERT INTO core.revisions (deployment_id, revision, spec, actor)"

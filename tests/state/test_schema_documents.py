@@ -118,7 +118,7 @@ WRONG = {
     "/airflow_version": {"airflow_version": "1.0"},
     "/dags_folder": {"dags_folder": 7},
     "/hibernated": {"hibernated": "yes"},
-    "/executor": {"executor": "CeleryExecutor"},
+    "/executor": {"executor": "MagicExecutor"},
     "/release": {"release": "mine"},
     "/cluster": {"cluster": "moon"},
     "/paused_until": {"paused_until": "tomorrow-ish", "pause_reason": "x"},

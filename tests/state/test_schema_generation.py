@@ -45,6 +45,8 @@ def test_a_new_deployment_gets_a_release_its_components_and_ports(sql):
         ("scheduler", "health", 20001),
         ("scheduler", "logs", 20002),
         ("triggerer", "logs", 20003),
+        ("redis", "broker", 20004),
+        ("flower", "http", 20005),
     ]
 
 
@@ -63,7 +65,7 @@ def test_the_next_deployment_gets_the_lowest_free_block_of_ports(sql):
     sql.execute("SELECT core.remove_owner(%s)", (owner(sql),))
     sql.execute(INSERT, ("demo", "third"))
 
-    taken = "SELECT deployment, number FROM armillary.ports WHERE port = 'http' ORDER BY 1"
+    taken = "SELECT deployment, number FROM armillary.ports WHERE unit = 'api-server' ORDER BY 1"
     assert rows(sql, taken) == [("demo/other", 20016), ("demo/third", 20000)]
 
 
@@ -75,7 +77,8 @@ def test_a_gap_between_leased_blocks_is_leased_first(sql):
         sql.execute(INSERT, ("demo", name))
 
     taken = (
-        "SELECT number FROM armillary.ports WHERE port = 'http' AND deployment IN ('demo/e', 'demo/f') ORDER BY 1"
+        "SELECT number FROM armillary.ports WHERE unit = 'api-server'"
+        " AND deployment IN ('demo/e', 'demo/f') ORDER BY 1"
     )
     assert rows(sql, taken) == [(20032,), (20064,)]
 
@@ -118,7 +121,7 @@ def test_deployments_made_at_once_get_their_own_releases_and_ports(sql, database
         list(pool.map(make, range(8)))
 
     assert one(sql, "SELECT count(DISTINCT release) FROM armillary.deployments") == 9
-    assert one(sql, "SELECT count(DISTINCT number) FROM armillary.ports") == 36
+    assert one(sql, "SELECT count(DISTINCT number) FROM armillary.ports") == 54
 
 
 def test_of_many_who_make_the_same_at_once_one_does_and_the_others_are_told(sql, database_url):
