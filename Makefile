@@ -8,7 +8,7 @@ TOOLS := .venv-tools
 # without it every start of a command costs a second more.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PROJECT UV_PYTHON
 
-.PHONY: help up down test test-image simulate mutants wrong-statements docs check format bench lock clean
+.PHONY: help up down test test-airflow test-cluster test-image simulate mutants wrong-statements docs check format bench lock clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,9 +23,12 @@ test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… g
 ifdef ARGS
 	$(RUN)/pytest $(ARGS)
 else
-	$(RUN)/pytest -m "not image and not airflow" -n 2 --dist loadscope --durations=10 -rs
+	$(RUN)/pytest -m "not image and not airflow and not celery" -n 2 --dist loadscope --durations=10 -rs
 	$(RUN)/pytest -m airflow --durations=10
 endif
+
+test-airflow: $(VENV)/.made ## A real Airflow with Celery: workers killed and drained, executors switched (6 minutes).
+	$(RUN)/pytest -m celery --durations=10
 
 test-cluster: $(VENV)/.made ## What needs a Kubernetes: ARMILLARY_TEST_KUBECONFIG names one, or one is started.
 	$(RUN)/pytest -m cluster -rs

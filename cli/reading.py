@@ -181,7 +181,7 @@ def show_status(found: Mapping[str, Any]) -> None:
     out.print(table(list(found.get("conditions") or ()), _CONDITION_COLUMNS))
     out.print()
     out.print(table(list(found.get("units") or ()), _UNIT_COLUMNS))
-    for what, address in (found.get("addresses") or {}).items():
+    for what, address in sorted((found.get("addresses") or {}).items()):
         out.print(Text.assemble("\n", (f"{what}  ", "bold"), str(address)))
 
 

@@ -37,8 +37,8 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     own, here = spec.components[REDIS], COMPONENT.name
     files = _files(facts, persists=bool(own.settings.get("persistence", 1)))
     return (
-        Credentials(name=BROKER, component=here, needs=_PRESENT, files=files),
         Volume(name=BROKER_DATA, component=here, needs=_PRESENT),
+        Credentials(name=BROKER, component=here, needs=_PRESENT, files=files),
         Process(
             name=REDIS,
             component=here,
