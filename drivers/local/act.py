@@ -104,13 +104,13 @@ class Hands:
         self, root: Path, after: Record, before: Record | None, job: Put, body: EnvironmentBody
     ) -> None:
         files = mark_files(after.mark)
-        runtimes = {body.version: body.lock, **body.others}
-        facts = {"runtimes": runtimes, "files": manifest_of(files, 0o600)}
+        others = dict(body.others)
+        facts = {"version": body.version, "lock": body.lock, "others": others, "files": manifest_of(files, 0o600)}
         final = replace(after, facts=facts, digest=job.object.digest)
         if final != before:
             self.records.write(root, replace(final, digest=None))
         write_files(root, files, 0o600)
-        for version in runtimes:
+        for version in (body.version, *others):
             build_runtime(self.records.home, self.locks[version])
         self._record(root, final, before)
 

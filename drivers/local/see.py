@@ -165,9 +165,9 @@ class Sight:
 
 
 def _locks(record: Record) -> list[Lock]:
-    """What an environment's runtimes are built from. Records of earlier releases name the one of Airflow."""
+    """What an environment's runtimes are built from. Records of earlier releases name none but Airflow's."""
     facts = record.facts
-    runtimes = facts.get("runtimes") or {facts["version"]: facts["lock"]}
+    runtimes = {facts["version"]: facts["lock"], **facts.get("others", {})}
     return [Lock(version=version, path=Path(), digest=digest) for version, digest in runtimes.items()]
 
 

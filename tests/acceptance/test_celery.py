@@ -1,6 +1,6 @@
 """The CeleryExecutor for real: a broker, two workers, Flower; kills, drains, and switches of executors.
 
-Run by `make test-airflow`: it takes some minutes. The tests go on from one another, in their order.
+Run by `make test-airflow`: it takes some minutes.
 """
 
 from __future__ import annotations
@@ -106,7 +106,10 @@ def ends_well(airflow: AirflowApi, dag: str, run: str) -> None:
 
 
 def _ended(airflow: AirflowApi, dag: str, run: str) -> str:
-    state = airflow.run(dag, run)
+    try:
+        state = airflow.run(dag, run)
+    except TimeoutError:  # twenty tasks that start on two cores leave an api-server little
+        return ""
     return state if state in ("success", "failed") else ""
 
 
@@ -188,7 +191,8 @@ def test_scaling_down_while_both_are_busy_loses_no_task(celery: World):
 
 def test_celery_to_local_to_celery_keeps_history_and_leaves_nothing_running(celery: World):
     airflow = celery.airflow()
-    known = {run: airflow.run(dag, run) for dag, run in (("many", "first"), ("busy", "scaled"))}
+    airflow.trigger("many", "before")
+    ends_well(airflow, "many", "before")
 
     change(celery, {"executor": "LocalExecutor"})
     until("Celery's parts to be gone", lambda: set(pids(celery)) == {f"{one}-0" for one in AIRFLOW}, seconds=60)
@@ -200,6 +204,5 @@ def test_celery_to_local_to_celery_keeps_history_and_leaves_nothing_running(cele
     airflow.trigger("many", "again")
     ends_well(airflow, "many", "again")
 
-    assert {run: airflow.run(dag, run) for dag, run in (("many", "first"), ("busy", "scaled"))} == known
-    assert airflow.run("many", "local") == "success"
+    assert [airflow.run("many", run) for run in ("before", "local")] == ["success", "success"]
     assert set(ran_on(airflow, "many", "again")) == {"worker-0", "worker-1"}

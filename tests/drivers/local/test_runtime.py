@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from drivers.base import Refused
 from drivers.local import runtime
 from drivers.local.driver import LocalDriver
+from drivers.local.records import Records
 from drivers.local.runtime import read_locks, runtime_folder, shipped_locks
 from model.names import Ref
 from model.objects import Health
@@ -115,6 +117,20 @@ async def test_another_lock_is_another_runtime_and_restarts_what_runs_from_it(wo
     await use_lock(world, "# another\n")
 
     assert world.object(process()).digest != before.digest
+
+
+async def test_an_environment_that_an_earlier_release_recorded_is_seen_as_it_is(world: World):
+    await world.put()
+    records = Records(world.home.resolve(), INSTALLATION)
+    mark = records.mark(world.root)
+    record = records.find(mark, world.root, "Environment", "environment")
+    facts = {name: fact for name, fact in record.facts.items() if name != "others"}
+    records.write(world.root, replace(record, facts=facts))
+
+    seen = await world.see(ENVIRONMENT)
+
+    assert facts.keys() == {"version", "lock", "files"}
+    assert (seen.health, seen.drift) == (Health.HEALTHY, ())
 
 
 async def test_an_image_without_a_lock_is_refused_naming_those_there_are(world: World):
