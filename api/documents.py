@@ -70,7 +70,7 @@ class Component(Document):
     )
     grace_seconds: int = Field(
         default=20,
-        description="How long it may take to stop before it is killed.",
+        description="How long it may take to stop before it is killed; for workers 600 where it is not said.",
         json_schema_extra=told(minimum=0, maximum=36000),
     )
     settings: dict[str, str | int | float | bool] = Field(
@@ -121,7 +121,9 @@ class Deployment(Document):
     )
     cluster: str = Field(default="local", description="Where it runs. Never changes.")
     airflow_version: str = Field(description="The Airflow that runs; changing it migrates its database.")
-    executor: str = Field(default="LocalExecutor", description="How Airflow runs tasks.")
+    executor: str = Field(
+        default="LocalExecutor", description="How Airflow runs tasks: LocalExecutor or CeleryExecutor."
+    )
     dags_folder: str = Field(
         description="Absolute path of the DAG files. Never written to.",
         json_schema_extra=told(pattern=r"^/[^\n\r]*$", maxLength=4000),

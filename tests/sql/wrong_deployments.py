@@ -39,6 +39,7 @@ DEPLOYMENTS: tuple[Wrong, ...] = (
     wrong("one made deleted", _MORE.format("deletion_requested_at", "now()"), "AR003", "being deleted", "Leave deletion_requested_at"),
     wrong("a path that is not its name", _MORE.format("deployment", "'demo/y'"), "AR003", "'demo/y' is not demo/x", "follows from workspace and name"),
     wrong("an executor that is not offered", _SET.format("executor = 'MagicExecutor'"), "AR003", "'MagicExecutor' is not offered", "LocalExecutor"),
+    wrong("pods on one machine", _SET.format("executor = 'KubernetesExecutor'"), "AR003", "one machine without pods", "CeleryExecutor, LocalExecutor"),
     wrong("a forged generation", _SET.format("generation = 99"), "AR003", "counted, not set", "Leave them out"),
     wrong("a forged time of making", _SET.format("created_at = now() - interval '1 year'"), "AR003", "counted, not set", "Leave them out"),
     wrong("a moved release", _SET.format("release = 'mine'"), "AR003", "release, workspace and cluster never change", "new deployment"),
