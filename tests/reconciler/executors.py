@@ -1,7 +1,7 @@
 """A deployment under each executor, as units of the tests' own: the order and the needs that its parts have.
 
-The real components render the LocalExecutor only. What the plan must do when workers, brokers and pod templates
-come and go is independent of what they are, so a sketch of each is enough.
+What the plan must do when workers, brokers and pod templates come and go is independent of what they are, so a
+sketch of each is enough, and the three executors are alike. Celery's own are in test_components_celery.py.
 """
 
 from __future__ import annotations
