@@ -1,7 +1,8 @@
 """Stopping the world of a home: the daemon, then what it kept, then PostgreSQL. Data stays.
 
-The order matters: a daemon that saw its Airflow stop would start it again, and Airflow stops cleanly only while
-its database answers. Only run folders of this home are touched, and doing it again does nothing.
+The order matters: a daemon that saw its Airflow stop would start it again, workers end what they run only while
+the rest of Airflow is there, and Airflow stops cleanly only while its database answers. Only run folders of this
+home are touched, and doing it again does nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from drivers.local import supervise
 
 _GRACE_SECONDS = 20.0  # for a run folder that does not say its own
 _MARGIN_SECONDS = 15.0  # after the grace the shim kills everything, which takes moments
+_WORKER = "worker"
 _QUIET = frozenset({"absent", "ended"})
 _ABANDONED = frozenset({"lost", "unsupervised"})
 
@@ -70,10 +72,13 @@ async def _ask(folder: Path) -> None:
 
 
 def _in_order(home: Home) -> Sequence[tuple[str, Sequence[Path]]]:
+    airflow = sorted(home.deployments.glob("*/run/*"))
+    workers = [one for one in airflow if one.name.rpartition("-")[0] == _WORKER]
     return (
         ("the daemon", [home.daemon_run]),
         ("installations of Airflow", sorted(home.runtimes.glob("*.build"))),
-        ("Airflow", sorted(home.deployments.glob("*/run/*"))),
+        ("workers, which end the tasks that they run", workers),
+        ("Airflow", [one for one in airflow if one not in workers]),
         ("PostgreSQL", [home.postgres_run]),
     )
 

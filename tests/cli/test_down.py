@@ -46,12 +46,14 @@ def test_down_on_an_empty_home_does_nothing_and_succeeds(home, capsys):
     assert not home.path.exists()
 
 
-async def test_down_stops_the_daemon_then_airflow_then_postgresql(home, start):
+async def test_down_stops_the_daemon_then_workers_then_airflow_then_postgresql(home, start):
     folders = [
         home.postgres_run,
         home.daemon_run,
         home.runtimes / "3.3.2-abc.build",
         home.deployments / "demo-hello" / "run" / "scheduler-0",
+        home.deployments / "demo-hello" / "run" / "worker-0",
+        home.deployments / "demo-hello" / "run" / "worker-11",
         home.deployments / "demo-hello" / "run" / "api-server-0",
     ]
     for folder in folders:
@@ -60,11 +62,12 @@ async def test_down_stops_the_daemon_then_airflow_then_postgresql(home, start):
 
     stopped = await ending.down(home, said.append)
 
-    assert stopped == 5
-    assert [supervise.look(folder).condition for folder in folders] == ["ended"] * 5
+    assert stopped == 7
+    assert [supervise.look(folder).condition for folder in folders] == ["ended"] * 7
     assert said == [
         "stopping the daemon: serve",
         "stopping installations of Airflow: 3.3.2-abc.build",
+        "stopping workers, which end the tasks that they run: demo-hello/worker-0, demo-hello/worker-11",
         "stopping Airflow: demo-hello/api-server-0, demo-hello/scheduler-0",
         "stopping PostgreSQL: postgres",
     ]
