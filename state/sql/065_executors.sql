@@ -38,7 +38,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.check_has_readers IS 'Raises when a variable is for a component that an executor does not have.';
 
-CREATE FUNCTION core.executors_followed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+-- without nested loops, as core.deployments_changed: a plan that was made for one row would be kept for ten thousand
+CREATE FUNCTION core.executors_followed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = core, pg_temp SET enable_nestloop = off AS $$
 DECLARE moved bigint[] := (SELECT array_agg(n.id) FROM removed o JOIN added n USING (id) WHERE n.executor <> o.executor);
 BEGIN
     IF moved IS NULL THEN
