@@ -178,7 +178,7 @@ class Client:
         sent = _Sent(
             method="POST",
             path=resource.path(metadata.get("namespace")),
-            params={"fieldManager": self._manager},
+            params={"fieldManager": self._manager, "fieldValidation": "Strict"},
             body=manifest,
         )
         return await self._json(sent, f"create {resource.kind} {metadata['name']}")

@@ -16,6 +16,7 @@ from drivers.kubernetes.cache import Cache
 from drivers.kubernetes.client import Client
 from drivers.kubernetes.compare import extras, with_nothing_else
 from drivers.kubernetes.encode import encode, manifest_of
+from drivers.kubernetes.fields import owned_by_apply, owns
 from drivers.kubernetes.kinds import RESOURCES, Resource
 from drivers.kubernetes.look import Eyes, Look, look, standing, strangers, told
 from drivers.kubernetes.names import (
@@ -158,17 +159,33 @@ class KubernetesDriver:
     async def _put(self, owner: Owner, wanted: Object, live: Manifest | None) -> Applied:
         if live is not None and "deletionTimestamp" in live["metadata"]:
             raise Unavailable(f"{wanted.ref} is still being deleted; it can be made once it is gone")
-        body: Body = wanted.body
         manifest = await encode(wanted, owner, self._installation, self._reveal)
-        if live is not None:
-            manifest["metadata"]["uid"] = live["metadata"]["uid"]  # another in its place is not written over
+        if live is None:
+            return await self._make(owner, wanted, manifest)
+        manifest["metadata"]["uid"] = live["metadata"]["uid"]  # another in its place is not written over
+        body: Body = wanted.body
         resource, kind = RESOURCES[body.place.kind], body.place.kind
-        if live is not None and extras(manifest, live, kind):
+        if not owns(live, self._manager, "Apply") and owns(live, self._manager, "Update"):
+            live = await self._written(resource, live, lambda one: owned_by_apply(one, self._manager))
+        if extras(manifest, live, kind):
             await self._written(resource, live, lambda one: with_nothing_else(manifest, one, kind))
         written: Manifest = await self._client.apply(resource, manifest)
-        if live is not None and _updates(written, self._manager):
-            written = await self._written(resource, written, lambda one: _disowned(one, self._manager))
+        if owns(written, self._manager, "Update"):
+            written = await self._written(resource, written, lambda one: owned_by_apply(one, self._manager))
         return _applied(written)
+
+    async def _make(self, owner: Owner, wanted: Object, manifest: Manifest) -> Applied:
+        """Make what was not there a moment ago. Not by an apply, which would take over what came in between."""
+        body: Body = wanted.body
+        try:
+            return _applied(await self._client.create(RESOURCES[body.place.kind], manifest))
+        except Conflict as error:
+            live = await standing(self._client, body.place)
+            if live is None:
+                raise Unavailable(f"{wanted.ref} came and went while it was made") from error
+            if not is_ours(live, self._installation, owner):
+                raise Conflict(told(wanted.ref, live)) from error
+            return await self._put(owner, wanted, live)
 
     async def _written(
         self, resource: Resource, live: Manifest, change: Callable[[Manifest], Manifest]
@@ -254,17 +271,3 @@ def _applied(left: Manifest | None) -> Applied:
         return Applied()
     metadata = left["metadata"]
     return Applied(uid=metadata["uid"], version=number_of(metadata["resourceVersion"]))
-
-
-def _updates(written: Manifest, manager: str) -> bool:
-    """Whether fields are ours by an update too: no later apply would take them away."""
-    entries = written["metadata"].get("managedFields") or ()
-    return any((one["manager"], one["operation"]) == (manager, "Update") for one in entries)
-
-
-def _disowned(written: Manifest, manager: str) -> Manifest:
-    """The object with our fields ours by apply alone."""
-    metadata = written["metadata"]
-    entries = metadata.get("managedFields") or ()
-    kept = [one for one in entries if (one["manager"], one["operation"]) != (manager, "Update")]
-    return {**written, "metadata": {**metadata, "managedFields": kept}}

@@ -103,7 +103,7 @@ def holder_of(found: Mapping[str, Any], installation: str) -> Owner | None:
 
 
 def is_ours(found: Mapping[str, Any], installation: str, owner: Owner) -> bool:
-    """Whether an object is this owner's: by the mark that only fits it, or by labels on what we applied ourselves.
+    """Whether an object is this owner's: by the mark that only fits it, or by labels on what we wrote ourselves.
 
     So neither who takes our labels away, nor who takes our mark away, nor who copies either, changes whose it is.
     """
@@ -115,4 +115,4 @@ def is_ours(found: Mapping[str, Any], installation: str, owner: Owner) -> bool:
     if (labels.get(INSTALLATION), labels.get(OWNER)) != (installation, owner_label(owner)):
         return False
     entries = metadata.get("managedFields") or ()
-    return any((one["manager"], one["operation"]) == (manager_of(installation), "Apply") for one in entries)
+    return any(one["manager"] == manager_of(installation) for one in entries)

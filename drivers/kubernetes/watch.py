@@ -119,10 +119,11 @@ class Watch:
 
     def _broken(self, error: Exception) -> float:
         """It cannot be relied on any more. Seconds that the server asks to be left alone for."""
+        if self.is_current or not self.tried.is_set():
+            log.info("watch broken", kind=self._resource.kind, why=str(error))
         self.is_current = False
         if isinstance(error, Gone):
             self._is_listed = False
-        log.info("watch broken", kind=self._resource.kind, why=str(error))
         return (error.retry_after_seconds or 0.0) if isinstance(error, Throttled) else 0.0
 
     def _pause(self, failures: int) -> float:

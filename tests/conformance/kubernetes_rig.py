@@ -19,6 +19,7 @@ from drivers.kubernetes.kinds import RESOURCES
 from drivers.kubernetes.names import INSTALLATION, manager_of, namespace_of
 from drivers.kubernetes.settings import Settings as ClusterSettings
 from drivers.kubernetes.translate import KINDS
+from drivers.kubernetes.watch import Patience
 from model.names import Owner, PathRef, SecretRef, text
 from model.objects import Site
 from model.units import AnyUnit, Credentials, Environment, Mount, Process, Settings, Task, Volume
@@ -73,7 +74,8 @@ class KubernetesRig(Rig):
     secrets = (_PASSWORD, base64.b64encode(_PASSWORD.encode()).decode())
     deadline_seconds = 60.0
 
-    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+    def __init__(self, kubeconfig: Path, folder: Path, patience: Patience | None = None) -> None:
+        self.patience = patience
         number = f"{time.time_ns() % 10**9}-{next(_NUMBERS)}"
         self.hands = Hands(kubeconfig)
         self.installation = f"test-{number}"
@@ -111,6 +113,7 @@ class KubernetesRig(Rig):
             installation=self.installation,
             settings=ClusterSettings(),
             reveal=self.reveal,
+            patience=self.patience,
         )
 
     async def reveal(self, reference: SecretRef) -> str:
