@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api import alerts, deployments, health, logs, observations, parts, usage, workspaces
+from api import alerts, default_variables, deployments, health, logs, observations, parts, usage, workspaces
 from api.auth import authenticated
 from api.context import CONTEXT, Context
 from api.metrics import METRICS, Metrics
@@ -26,6 +26,7 @@ ALL_ROUTES: tuple[Route, ...] = (
     *workspaces.ROUTES,
     *deployments.ROUTES,
     *parts.ROUTES,
+    *default_variables.ROUTES,
     *observations.ROUTES,
     *logs.ROUTES,
     *usage.ROUTES,

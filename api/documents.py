@@ -100,6 +100,14 @@ class Variable(Document):
     )
 
 
+class DefaultVariable(Document):
+    """An environment variable that many deployments have unless they have their own. Never a secret."""
+
+    model_config = _like({"value": "http://proxy.example.org:3128"})
+
+    value: str = Field(description="Its value.", json_schema_extra=told(maxLength=131072))
+
+
 class Deployment(Document):
     """One Airflow, as it should be. A member left out of a PUT has its default; of a PATCH, it stays."""
 

@@ -23,6 +23,7 @@ _NAMES = {
     "component": "triggerer",
     "variable": "REGION",
     "unit": "scheduler",
+    "cluster": "local",
 }
 _BEGIN = "<!-- made by: python -m api.statements -->\n"
 _END = "<!-- end -->\n"
@@ -72,6 +73,34 @@ _INSERT = (
 )
 _VARIABLE = _DEPLOYMENT + "/variables/{variable}"
 _INSERT_VARIABLE = "INSERT INTO armillary.variables (deployment, key, value) VALUES ('demo/hello', 'REGION', 'eu')"
+
+
+def _layer(path: str, layer: str, name: str) -> tuple[Operation, ...]:
+    """The operations on the default variables of one layer."""
+    here = f"layer = '{layer}' AND name = '{name}'"
+    one = f"{here} AND key = 'REGION'"
+    insert = (
+        "INSERT INTO armillary.default_variables (layer, name, key, value)"
+        f" VALUES ('{layer}', '{name}', 'REGION', 'eu')"
+    )
+    put = (
+        Operation(method="PUT", path=path + "/{variable}", body={"value": "eu"}, statements=(insert,)),
+        Operation(
+            method="PUT",
+            path=path + "/{variable}",
+            body={"value": "us"},
+            before=(insert,),
+            statements=(f"UPDATE armillary.default_variables SET value = 'us' WHERE {one}",),
+        ),
+    )
+    remove = f"DELETE FROM armillary.default_variables WHERE {one}"
+    return (
+        _get(path, f"SELECT key, value FROM armillary.default_variables WHERE {here}"),
+        _get(path + "/{variable}", f"SELECT value FROM armillary.default_variables WHERE {one}"),
+        *put,
+        Operation(method="DELETE", path=path + "/{variable}", before=(insert,), statements=(remove,)),
+    )
+
 
 OPERATIONS: tuple[Operation, ...] = (
     _get("/v1/workspaces", "SELECT * FROM armillary.workspaces ORDER BY name"),
@@ -185,6 +214,9 @@ OPERATIONS: tuple[Operation, ...] = (
         before=(_INSERT_VARIABLE,),
         statements=(f"DELETE FROM armillary.variables WHERE {_HERE} AND key = 'REGION'",),
     ),
+    *_layer("/v1/default-variables", "platform", ""),
+    *_layer("/v1/clusters/{cluster}/default-variables", "cluster", "local"),
+    *_layer(_WORKSPACE + "/default-variables", "workspace", "demo"),
     _get(
         _DEPLOYMENT + "/status",
         f"SELECT * FROM armillary.fleet WHERE {_HERE}",

@@ -17,6 +17,8 @@ from state.errors import NotFound
 from state.pool import Connection
 
 Document = dict[str, Any]
+Layer = tuple[str, str]
+"""Whose default variables: `platform` without a name, or a `cluster` or a `workspace` of a name."""
 
 ROWS_MAX = 1000
 
@@ -149,6 +151,29 @@ class Desired:
         # two statements: a function that only reads sees what was there when its statement began
         await self._act("SELECT armillary.rollback(%(path)s, %(revision)s)", actor, **parameters)
         return await self.get_deployment(workspace, name)
+
+    async def default_variables(self, layer: Layer) -> dict[str, Document]:
+        """The default variables of a layer, by key. Raises NotFound."""
+        of, name = layer
+        found: dict[str, Document] = await self._document(
+            "SELECT core.default_variables_of(%(layer)s, %(name)s)", layer=of, name=name
+        )
+        return found
+
+    async def put_default_variable(self, layer: Layer, key: str, value: str, *, actor: str) -> bool:
+        """Make a default variable, or make it so; True when it is new.
+
+        Raises NotFound, InvalidSpec, GenerationConflict when somebody makes it at the same moment.
+        """
+        of, name = layer
+        statement: LiteralString = "SELECT core.put_default_variable(%(layer)s, %(name)s, %(key)s, %(value)s)"
+        return bool(await self._act(statement, actor, layer=of, name=name, key=key, value=value))
+
+    async def delete_default_variable(self, layer: Layer, key: str, *, actor: str) -> None:
+        """Remove a default variable. Raises NotFound."""
+        of, name = layer
+        statement: LiteralString = "SELECT core.delete_default_variable(%(layer)s, %(name)s, %(key)s)"
+        await self._act(statement, actor, layer=of, name=name, key=key)
 
     async def owner(self, workspace: str, name: str) -> Owner:
         """Whom a deployment's units belong to. Raises NotFound."""

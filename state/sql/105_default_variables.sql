@@ -43,27 +43,66 @@ CREATE FUNCTION core.effective(spec jsonb, inherited jsonb) RETURNS jsonb LANGUA
 $$;
 COMMENT ON FUNCTION core.effective IS 'A spec with the default variables that reach it.';
 
-CREATE FUNCTION core.view_insert_default_variable() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
-DECLARE
-    of_layer text := coalesce(NEW.layer, 'platform');
-    of_workspace bigint := (SELECT w.id FROM core.workspaces w WHERE of_layer = 'workspace' AND w.name = NEW.name);
-    of_cluster text := (SELECT c.name FROM core.clusters c WHERE of_layer = 'cluster' AND c.name = NEW.name);
+CREATE FUNCTION core.find_layer(of_layer text, called text, OUT workspace bigint, OUT cluster text) LANGUAGE plpgsql STABLE AS $$
 BEGIN
+    workspace := (SELECT w.id FROM core.workspaces w WHERE of_layer = 'workspace' AND w.name = called);
+    cluster := (SELECT c.name FROM core.clusters c WHERE of_layer = 'cluster' AND c.name = called);
     IF of_layer NOT IN ('platform', 'cluster', 'workspace') THEN
         PERFORM core.invalid('default_variables_are_of_a_layer', '/layer', format('There is no layer %L.', left(of_layer, 60)),
             'Layers: platform (name empty), cluster, workspace.');
-    ELSIF of_layer = 'platform' AND coalesce(NEW.name, '') <> '' THEN
+    ELSIF of_layer = 'platform' AND coalesce(called, '') <> '' THEN
         PERFORM core.invalid('the_platform_has_no_name', '/name', 'The layer platform is the whole installation: it has no name.', 'Leave name out.');
-    ELSIF of_layer <> 'platform' AND of_workspace IS NULL AND of_cluster IS NULL THEN
-        PERFORM core.not_found(format('There is no %s %L.', of_layer, left(coalesce(NEW.name, ''), 60)),
+    ELSIF of_layer <> 'platform' AND workspace IS NULL AND cluster IS NULL THEN
+        PERFORM core.not_found(format('There is no %s %L.', of_layer, left(coalesce(called, ''), 60)),
             format('SELECT name FROM armillary.%ss', of_layer));
     END IF;
-    IF EXISTS (SELECT FROM core.default_variables v WHERE v.key = NEW.key AND v.cluster IS NOT DISTINCT FROM of_cluster
-               AND v.workspace_id IS NOT DISTINCT FROM of_workspace) THEN
+END $$;
+COMMENT ON FUNCTION core.find_layer IS 'The workspace or the cluster that a layer of default variables is of; neither: the platform. Raises for a layer that is not there.';
+
+CREATE FUNCTION core.default_variables_of(of_layer text, called text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE layer record := core.find_layer(of_layer, called);
+BEGIN
+    RETURN (SELECT coalesce(jsonb_object_agg(v.key, jsonb_build_object('value', v.value)), '{}') FROM core.default_variables v
+             WHERE v.cluster IS NOT DISTINCT FROM layer.cluster AND v.workspace_id IS NOT DISTINCT FROM layer.workspace);
+END $$;
+COMMENT ON FUNCTION core.default_variables_of IS 'The default variables of one layer as documents, by key.';
+
+CREATE FUNCTION core.put_default_variable(of_layer text, called text, of_key text, new_value text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE layer record := core.find_layer(of_layer, called);
+BEGIN
+    UPDATE core.default_variables v SET value = new_value
+     WHERE v.key = of_key AND v.cluster IS NOT DISTINCT FROM layer.cluster AND v.workspace_id IS NOT DISTINCT FROM layer.workspace;
+    IF FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO core.default_variables (cluster, workspace_id, key, value) VALUES (layer.cluster, layer.workspace, of_key, new_value);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION core.put_default_variable IS 'Makes a default variable of a layer, or makes it so. True: it is new.';
+
+CREATE FUNCTION core.delete_default_variable(of_layer text, called text, of_key text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE layer record := core.find_layer(of_layer, called);
+BEGIN
+    DELETE FROM core.default_variables v
+     WHERE v.key = of_key AND v.cluster IS NOT DISTINCT FROM layer.cluster AND v.workspace_id IS NOT DISTINCT FROM layer.workspace;
+    IF NOT FOUND THEN
+        PERFORM core.not_found(format('There is no default variable %L in that layer.', left(of_key, 60)),
+            'There are: ' || coalesce((SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(core.default_variables_of(of_layer, called)) AS k), 'none'));
+    END IF;
+END $$;
+COMMENT ON FUNCTION core.delete_default_variable IS 'Removes a default variable of a layer. Raises when it is not there.';
+
+CREATE FUNCTION core.view_insert_default_variable() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE
+    of_layer text := coalesce(NEW.layer, 'platform');
+    layer record := core.find_layer(of_layer, NEW.name);
+BEGIN
+    IF EXISTS (SELECT FROM core.default_variables v WHERE v.key = NEW.key AND v.cluster IS NOT DISTINCT FROM layer.cluster
+               AND v.workspace_id IS NOT DISTINCT FROM layer.workspace) THEN
         PERFORM core.conflict(format('There is a default variable %s in that layer already.', NEW.key),
             format('UPDATE armillary.default_variables SET value = … WHERE layer = %L AND name = %L AND key = %L', of_layer, coalesce(NEW.name, ''), NEW.key));
     END IF;
-    INSERT INTO core.default_variables (cluster, workspace_id, key, value) VALUES (of_cluster, of_workspace, NEW.key, NEW.value);
+    INSERT INTO core.default_variables (cluster, workspace_id, key, value) VALUES (layer.cluster, layer.workspace, NEW.key, NEW.value);
     NEW.layer := of_layer;
     NEW.name := coalesce(NEW.name, '');
     RETURN NEW;

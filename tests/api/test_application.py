@@ -14,7 +14,14 @@ PUBLIC = {"/healthz", "/readyz", "/metrics"}
 
 
 def filled(path):
-    names = {"workspace": "demo", "deployment": "hello", "component": "scheduler", "variable": "A", "unit": "u"}
+    names = {
+        "cluster": "local",
+        "workspace": "demo",
+        "deployment": "hello",
+        "component": "scheduler",
+        "variable": "A",
+        "unit": "u",
+    }
     return path.format(**names)
 
 

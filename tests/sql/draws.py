@@ -25,9 +25,11 @@ from tests.sql.twins import (
     change_component,
     change_deployment,
     delete,
+    delete_default,
     deployment_at,
     make_deployment,
     make_workspace,
+    put_default,
     put_variable,
     replace_deployment,
 )
@@ -206,6 +208,28 @@ def _variables(draw: st.DrawFn) -> Step:
             )
 
 
+_LAYERS = (
+    ("platform", ""),
+    ("cluster", "local"),
+    ("cluster", "moon"),
+    *(("workspace", one) for one in WORKSPACES),
+)
+
+
+@st.composite
+def _defaults(draw: st.DrawFn) -> Step:
+    (layer, name), key = draw(st.sampled_from(_LAYERS)), draw(st.sampled_from(KEYS))
+    match draw(st.sampled_from(("put", "put", "put", "wrong", "remove"))):
+        case "put":
+            return put_default(layer, name, key, draw(st.sampled_from(("", "a", "\u00fcber"))))
+        case "wrong":
+            wrong = (("AIRFLOW_HOME", "x"), ("9KEY", "x"), ("A", "\u00fc" * 65537))
+            key, value = draw(st.sampled_from(wrong))
+            return put_default(layer, name, key, value, is_wrong=True)
+        case _:
+            return delete_default(layer, name, key)
+
+
 _WRONG_VARIABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "reserved": ("AIRFLOW__CORE__FERNET_KEY", {"value": "x"}),
     "reserved secret": ("AIRFLOW_HOME", {"value": "x", "secret": True}),
@@ -267,7 +291,7 @@ def steps(*, by_function: bool = True) -> st.SearchStrategy[Step]:
         _variables(),
         _operations(by_function=by_function),
     ]
-    return st.one_of(_workspaces(), *common, _deletions(), st.just(Seal()))
+    return st.one_of(_workspaces(), *common, _defaults(), _deletions(), st.just(Seal()))
 
 
 def sequences(*, by_function: bool = True) -> st.SearchStrategy[list[Step]]:

@@ -41,13 +41,16 @@ _COUNT_VERSIONS = """
 # what was refused took a number in one fleet and not in the other, where it was refused earlier
 _ALIGN = """
     SELECT setval(pg_get_serial_sequence('core.workspaces', 'id'), %(number)s),
-           setval(pg_get_serial_sequence('core.deployments', 'id'), %(number)s)
+           setval(pg_get_serial_sequence('core.deployments', 'id'), %(number)s),
+           setval(pg_get_serial_sequence('core.default_variables', 'id'), %(number)s)
 """
 _DESIRED = {
     "workspaces": "SELECT to_jsonb(w) FROM core.workspaces w ORDER BY id",
     "deployments": """
         SELECT to_jsonb(d) - ARRAY['changed_in', 'changed_at', 'changed_by']
           FROM core.deployments d ORDER BY id""",
+    "default variables": "SELECT to_jsonb(v) FROM core.default_variables v ORDER BY id",
+    "effective variables": "SELECT to_jsonb(v) FROM armillary.effective_variables v ORDER BY deployment, key",
     "specs": """
         SELECT jsonb_build_array(d.id, core.document(d.id), core.spec_of(d))
           FROM core.deployments d ORDER BY d.id""",

@@ -36,6 +36,7 @@ core.workspaces                   rawd     rawd    -       -       -        -
 core.deployments                  rawd     rawd    -       -       -        -
 core.components                   rawd     rawd    -       -       -        -
 core.variables                    rawd     rawd    -       -       -        -
+core.default_variables            rawd     rawd    -       -       -        -
 core.tokens                       rawd     rawd    -       -       -        -
 core.events                       rawd     ra      -       -       -        -
 core.secret_inbox                 rawd     -       -       -       -        -

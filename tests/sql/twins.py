@@ -161,6 +161,40 @@ def put_variable(workspace: str, name: str, key: str, said: Mapping[str, Any], *
     )
 
 
+def put_default(layer: str, name: str, key: str, value: str, *, is_wrong=False) -> Twin:
+    insert = Statement(
+        "INSERT INTO armillary.default_variables (layer, name, key, value) VALUES (%s, %s, %s, %s)",
+        (layer, name, key, value),
+    )
+    update = Statement(
+        "UPDATE armillary.default_variables SET value = %s WHERE layer = %s AND name = %s AND key = %s",
+        (value, layer, name, key),
+        otherwise=insert,
+    )
+    return Twin(
+        method="PUT",
+        path=_default_at(layer, name, key),
+        body={"value": value},
+        statements=(update,),
+        place=f"/variables/{key}",
+        is_wrong=is_wrong,
+    )
+
+
+def delete_default(layer: str, name: str, key: str) -> Twin:
+    statement = "DELETE FROM armillary.default_variables WHERE layer = %s AND name = %s AND key = %s"
+    return Twin(
+        method="DELETE",
+        path=_default_at(layer, name, key),
+        statements=(Statement(statement, (layer, name, key)),),
+    )
+
+
+def _default_at(layer: str, name: str, key: str) -> str:
+    above = f"/{layer}s/{name}" if name else ""
+    return f"/v1{above}/default-variables/{key}"
+
+
 def _insert_variable(target: str, key: str, said: Mapping[str, Any]) -> Statement:
     return Statement(
         "INSERT INTO armillary.variables (deployment, key, value, secret, components) VALUES (%s, %s, %s, %s, %s)",
