@@ -155,10 +155,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.count_hidden IS 'Counts a generation for a deployment that was changed behind the triggers: completed, audited, told.';
 
+-- Those that give names fire always. `pg_restore --disable-triggers` switches all triggers off and on again as ordinary ones;
+-- one that is off is left alone, since a restore may be at work.
+CREATE FUNCTION core.fire_always() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE one record;
+BEGIN
+    FOR one IN SELECT t.tgname AS called, t.tgrelid::regclass AS place FROM pg_trigger t
+                WHERE t.tgenabled = 'O' AND t.tgfoid IN ('core.deployment_named'::regproc, 'core.others_named'::regproc,
+                      'core.parts_renamed'::regproc, 'core.part_named'::regproc, 'core.workspace_renamed'::regproc)
+                ORDER BY t.tgrelid, t.tgname LOOP
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT', one.place);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', one.place, one.called);
+    END LOOP;
+EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
+    NULL;  -- somebody writes: nobody waits for this, a minute later will do. Or the tables are not ours: then a migration mends it
+END $$;
+COMMENT ON FUNCTION core.fire_always IS 'Lets the triggers that give names fire always again, after a restore without triggers.';
+
 CREATE FUNCTION core.tend() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     -- daemons beside each other need not do it twice
     IF pg_try_advisory_xact_lock(hashtext('armillary.tend')) THEN
+        PERFORM core.fire_always();
         PERFORM core.keep_history();
         PERFORM core.name_again();
         PERFORM core.count_missed();

@@ -62,6 +62,49 @@ def test_a_rename_renames_the_parts_and_is_one_change_of_one_row(sql):
     assert one(sql, "SELECT count(*) FROM core.audit WHERE id > %s", newest) == 1
 
 
+KINDS = """
+SELECT t.tgrelid::regclass::text, t.tgname, t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+ WHERE c.relnamespace = 'core'::regnamespace AND t.tgparentid = 0 ORDER BY 1, 2
+"""
+
+
+def restored_without_triggers(sql, tables):
+    """What `pg_restore --disable-triggers` does to the triggers of the tables that it fills."""
+    for table in tables:
+        sql.execute(f"ALTER TABLE core.{table} DISABLE TRIGGER ALL")
+        sql.execute(f"ALTER TABLE core.{table} ENABLE TRIGGER ALL")
+
+
+def test_triggers_that_a_restore_left_ordinary_fire_always_again_within_a_minute(sql, database_url):
+    tables = ("workspaces", "deployments", "components", "variables")
+    before = rows(sql, KINDS)
+    restored_without_triggers(sql, tables)
+    assert rows(sql, KINDS) != before
+
+    with psycopg.connect(database_url, autocommit=True, options="-c role=armillary_daemon") as daemon:
+        daemon.execute("SELECT core.tend()")
+    assert rows(sql, KINDS) == before
+    with sql.transaction():
+        sql.execute("SET LOCAL session_replication_role = replica")
+        sql.execute("UPDATE core.deployments SET name = 'moved'")
+    assert named(sql) == [("demo-hello", "demo/moved", 4, 1)]
+
+
+def test_who_writes_is_not_held_up_by_that_and_a_restore_at_work_is_left_alone(sql, database_url):
+    restored_without_triggers(sql, ("deployments",))
+    left = rows(sql, KINDS)
+    with psycopg.connect(database_url) as writing:
+        writing.execute("UPDATE core.deployments SET hibernated = true")
+        sql.execute("SET lock_timeout = '2s'")
+        sql.execute("SELECT core.tend()")
+        assert rows(sql, KINDS) == left
+    sql.execute("ALTER TABLE core.deployments DISABLE TRIGGER ALL")
+    off = rows(sql, KINDS)
+    sql.execute("SELECT core.tend()")
+
+    assert rows(sql, KINDS) == off
+
+
 @pytest.mark.parametrize("view", ["deployments", "components", "variables"])
 def test_nobody_changes_how_a_deployment_is_named(sql, view):
     with pytest.raises(psycopg.Error, match='cannot update column "deployment"'):
