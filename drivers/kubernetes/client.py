@@ -143,7 +143,7 @@ class Client:
         labels: str = "",
         version: str = "",
         metadata_only: bool = False,
-        silent_seconds: float = 70.0,
+        silent_seconds: float = 90.0,
         opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[WatchEvent]:
         """Changes since a version, bookmarks too. `opened` is called once the server began to answer.

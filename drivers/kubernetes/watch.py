@@ -34,7 +34,7 @@ class Patience:
     and `most_seconds`: between two that were not, doubling, jittered.
     """
 
-    silent_seconds: float = 70.0
+    silent_seconds: float = 90.0
     steady_seconds: float = 5.0
     least_seconds: float = 0.2
     most_seconds: float = 30.0
