@@ -87,9 +87,7 @@ class Watch:
 
     async def _follow(self) -> None:
         if not self._is_listed:
-            listed = await self._client.pages(self._resource, labels=self._labels)
-            self._news(self._shelf.fill(listed.items, int(listed.version)))
-            self._is_listed = True
+            await self._list()
         changes = self._client.watch(
             self._resource,
             labels=self._labels,
@@ -100,6 +98,12 @@ class Watch:
         async with aclosing(changes):
             async for change in changes:
                 self._take(change)
+
+    async def _list(self) -> None:
+        """Fill the shelf. What was listed is let go on return: a watch lives for minutes."""
+        listed = await self._client.pages(self._resource, labels=self._labels)
+        self._news(self._shelf.fill(listed.items, int(listed.version)))
+        self._is_listed = True
 
     def _open(self) -> None:
         self._opened_at = monotonic()
