@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.adoption import adoption
 from benchmarks.first_light import first_light
 from benchmarks.floor import floor
+from benchmarks.kubernetes import kubernetes
 from benchmarks.sql import sql
 
 RESULTS = Path(__file__).parent / "results"
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, object]]] = {
     "first_light": first_light,
     "adoption": adoption,
     "sql": sql,
+    "kubernetes": kubernetes,
 }
 
 
