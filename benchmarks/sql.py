@@ -53,6 +53,11 @@ _REVISION_BY_HAND = """
     SELECT d.id, (SELECT 1 + coalesce(max(revision), 1) FROM hand.revisions WHERE deployment_id = d.id), document, session_user
       FROM core.documents d WHERE {where}
 """
+_MONTH_ROUNDS = 7
+_AUDITED = """
+    INSERT INTO {} (relation, key, operation, actor, actor_is_claimed, before, after)
+    SELECT 'x', n::text, 'UPDATE', 'x', false, '{{"a": 1}}', '{{"a": 2}}' FROM generate_series(1, 20000) n
+"""
 _SIZES = """
     SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
      WHERE oid IN ('core.status'::regclass, 'core.conditions'::regclass, 'core.units'::regclass)
@@ -75,6 +80,8 @@ def sql() -> dict[str, object]:
                 "triggers": triggers(connection),
                 "sweep": sweep(connection),
                 "fleet_view": fleet_view(connection),
+                "under_the_triggers": under_the_triggers(connection),
+                "months": months(connection),
                 "status_writes": status_writes(connection, minutes * 60),
             }
         return result | {"commit_to_first_action": sql_daemon.commit_to_first_action(running)}
@@ -169,6 +176,32 @@ def fleet_view(connection: Sql) -> dict[str, object]:
         "update_of_one_component_by_name_p50_ms": named,
         "floor_whole_table_p50_ms": floor,
         "target": {"p50_ms": 100},
+    }
+
+
+def under_the_triggers(connection: Sql) -> dict[str, object]:
+    """The search for what was changed behind the triggers, which `core.tend` makes each minute, and one whole read."""
+    took = median_ms(lambda: connection.execute("SELECT core.count_missed()").fetchall(), 5)
+    floor = median_ms(lambda: connection.execute("SELECT * FROM core.documents").fetchall(), 5)
+    return {"p50_ms": took, "floor_all_documents_p50_ms": floor, "target": {"p50_ms": 1000}}
+
+
+# --- the audit --------------------------------------------------------------------------------------------
+
+
+def months(connection: Sql) -> dict[str, object]:
+    """An INSERT of many audit rows into its months, beside the same into one plain table, in turn."""
+    connection.execute("CREATE TABLE public.plain (LIKE core.audit INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+    connection.execute("ALTER TABLE public.plain ALTER id ADD GENERATED ALWAYS AS IDENTITY, ADD PRIMARY KEY (id)")
+    times: dict[str, list[float]] = {"core.audit": [], "public.plain": []}
+    for _, table in itertools.product(range(_MONTH_ROUNDS), times):
+        times[table].append(milliseconds(lambda table=table: connection.execute(_AUDITED.format(table).encode())))  # type: ignore[misc]
+    ours, plain = (percentile(one, 50) for one in times.values())
+    return {
+        "p50_ms": round(ours, 1),
+        "floor_plain_table_p50_ms": round(plain, 1),
+        "ratio": round(ours / plain, 2),
+        "target": {"ratio": 1.25},
     }
 
 

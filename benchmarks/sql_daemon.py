@@ -46,6 +46,9 @@ _DEPLOYMENTS = 200
 _CHANGES_A_SECOND = 50
 _SECONDS = 20.0
 _CONVERGE_SECONDS = 240.0
+_SECRETS = 40
+_SEALED_SECONDS_MAX = 30.0
+_IS_SEALED = "SELECT 1 FROM core.variables WHERE key = %s AND version > 0"
 _PACE = PaceLimits(applies_per_second_max=1000.0)
 """The usual pace spares a cluster with 20 writes a second; beyond it every change would wait for its turn."""
 _CHANGER = """
@@ -93,12 +96,13 @@ async def _measured(url: str) -> dict[str, object]:
             await asyncio.to_thread(_analyze, url)
             changes = await _changed(url)
             await asyncio.sleep(5.0)
+            sealed = await asyncio.to_thread(_sealed, url)
         finally:
             stop.set()
             await asyncio.wait({running}, timeout=30.0)
             await store.close()
             await database.close()
-    return _told(changes, world)
+    return _told(changes, world) | {"sealing": sealed}
 
 
 def _daemon(url: str, home: Path, world: World, database: Database, stop: asyncio.Event) -> tuple[Daemon, Store]:
@@ -149,6 +153,29 @@ async def _changed(url: str) -> list[tuple[str, float]]:
     )
     output, _ = await changer.communicate()
     return [(release, at) for release, at in json.loads(output)]
+
+
+def _sealed(url: str) -> dict[str, object]:
+    """From the INSERT of a secret in plain SQL until its value is sealed, one after the other."""
+    took: list[float] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for number in range(_SECRETS):
+            began = time.monotonic()
+            connection.execute(
+                "INSERT INTO armillary.variables (deployment, key, value, secret)"
+                " VALUES ('demo/d1', %s, 'a value', true)",
+                (f"SECRET_{number}",),
+            )
+            while not connection.execute(_IS_SEALED, (f"SECRET_{number}",)).fetchone():
+                time.sleep(0.005)
+                if time.monotonic() - began > _SEALED_SECONDS_MAX:
+                    raise TimeoutError(f"secret {number} is not sealed after {_SEALED_SECONDS_MAX:.0f} s")
+            took.append((time.monotonic() - began) * 1000)
+    return {
+        "secrets": _SECRETS,
+        **{f"p{percent}_ms": round(percentile(took, percent), 1) for percent in (50, 100)},
+        "target": {"p100_ms": 1000},
+    }
 
 
 def _told(changes: list[tuple[str, float]], world: World) -> dict[str, object]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 import psycopg
@@ -265,21 +264,3 @@ def test_the_owner_forgets_what_he_says(sql):
 
     assert forgotten == [(gone,)]
     assert kept in months(sql)
-
-
-def test_partitions_make_a_change_at_most_a_quarter_slower_than_one_table(sql):
-    """The insert alone, of 20,000 rows at once, against a table like the audit but without months."""
-    sql.execute("CREATE TABLE public.plain (LIKE core.audit INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
-    sql.execute("ALTER TABLE public.plain ALTER id ADD GENERATED ALWAYS AS IDENTITY, ADD PRIMARY KEY (id)")
-    insert = (
-        "INSERT INTO {} (relation, key, operation, actor, actor_is_claimed, before, after)"
-        " SELECT 'x', n::text, 'UPDATE', 'x', false, '{{\"a\": 1}}', '{{\"a\": 2}}' FROM generate_series(1, 20000) n"
-    )
-    taken = {"core.audit": [], "public.plain": []}
-    for _ in range(5):
-        for table, times in taken.items():
-            began = time.monotonic()
-            sql.execute(insert.format(table))
-            times.append(time.monotonic() - began)
-
-    assert min(taken["core.audit"]) <= 1.25 * min(taken["public.plain"])
