@@ -133,6 +133,7 @@ class Fleets:
             engine=_NoEngine(),  # type: ignore[arg-type]
             reveal=Secrets(api, self.keyring).reveal,
             logs=lambda _release: {},
+            usage=lambda _release: {},
         )
         self._client = TestClient(TestServer(create_app(context)))
         await self._client.start_server()

@@ -210,6 +210,7 @@ async def test_no_canary_is_found_anywhere(server, canaries, scratch, our_log, c
             engine=StillEngine(),
             reveal=sealing.reveal,
             logs=lambda _: {},
+            usage=lambda _: {},
         )
         async with TestClient(TestServer(create_app(context))) as client:
             api = Api(client, canaries("token"))

@@ -14,7 +14,7 @@ from model.names import SecretRef
 from state.database import connect
 from state.keyring import Keyring
 from state.secrets import Secrets
-from tests.state.fleet import SECRET, fleet, owner
+from tests.state.fleet import SECRET, fleet, one, owner
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ async def test_the_command_seals_for_psql_rotates_and_forgets(sql, database, arm
     sql.execute(SECRET, ("KEY", sealed.stdout.strip()))
     daemon = Secrets(database, Keyring.load_or_create(path))
     await daemon.seal_inbox()
-    assert await daemon.reveal(SecretRef(owner(sql), "variable/KEY", 1)) == "from stdin"
+    secret = SecretRef(owner(sql), "variable/KEY", one(sql, "SELECT version FROM armillary.variables"))
+    assert await daemon.reveal(secret) == "from stdin"
 
     rotated = armillary("secret", "rotate-key")
     assert rotated.returncode == 0, rotated.stderr
@@ -66,10 +67,7 @@ async def test_the_command_seals_for_psql_rotates_and_forgets(sql, database, arm
     forgotten = armillary("secret", "forget-keys")
     assert forgotten.returncode == 0, forgotten.stderr
     assert len(json.loads(path.read_text())["keys"]) == 1
-    assert (
-        await Secrets(database, Keyring.load_or_create(path)).reveal(SecretRef(owner(sql), "variable/KEY", 1))
-        == "from stdin"
-    )
+    assert await Secrets(database, Keyring.load_or_create(path)).reveal(secret) == "from stdin"
 
 
 @pytest.mark.parametrize(
