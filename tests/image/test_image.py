@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from drivers.local.runtime import shipped_locks
 from tests.image.builder import Builder, missing
 from tests.image.container import START_SECONDS, Container, Running
 
@@ -87,7 +88,11 @@ def test_everything_that_is_read_at_run_time_is_in_the_image(container: Containe
         "all((m._SCRIPTS / one).is_file() for one in ('env.py', 'script.py.mako')))"
     )
 
-    assert container.run("/opt/armillary/bin/python", "-Ic", script).split() == ["3.3.2", "True", "True"]
+    assert container.run("/opt/armillary/bin/python", "-Ic", script).split() == [
+        *shipped_locks(),
+        "True",
+        "True",
+    ]
 
 
 def test_it_starts_with_a_postgresql_of_its_own_and_stops_everything_in_order(fresh: Container) -> None:
