@@ -20,11 +20,11 @@ def deployments(incomplete: str) -> Iterable[str]:
 
 def _names(path: str) -> Iterable[str]:
     try:
-        return run(asyncio.wait_for(_ask(path), _PATIENCE_SECONDS))
+        return run(_ask(path))
     except (CommandError, TimeoutError):
         return ()
 
 
 async def _ask(path: str) -> list[str]:
-    async with Client(endpoint(resolve())) as api:
+    async with asyncio.timeout(_PATIENCE_SECONDS), Client(endpoint(resolve())) as api:
         return [f"{one['workspace']}/{one['name']}" for one in await api.get(path)]

@@ -95,7 +95,8 @@ class Access:
     async def _aside(self, work: Callable[[], Result]) -> Result:
         """The official client waits for files, plugins and clouds: beside the event loop, and not for ever."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(work), _PATIENCE_SECONDS)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await asyncio.to_thread(work)
         except TimeoutError:
             raise Unavailable(
                 f"the cluster's credentials were not made within {_PATIENCE_SECONDS:.0f} s; "

@@ -88,7 +88,8 @@ class Probes:
         if self._unasked():
             self._all_asked.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_asked.wait(), within_seconds)
+                async with asyncio.timeout(within_seconds):
+                    await self._all_asked.wait()
 
     async def close(self) -> None:
         """End all probing."""

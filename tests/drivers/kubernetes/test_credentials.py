@@ -195,3 +195,25 @@ def certificate(ends: datetime) -> tuple[bytes, bytes]:
     ).sign(key, hashes.SHA256())
     kind, format_ = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return made.public_bytes(kind), key.private_bytes(kind, format_, serialization.NoEncryption())
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_end_that_comes_as_the_credentials_are_ready_is_not_lost(tmp_path, monkeypatch, turns):
+    access = by_kubeconfig(str(kubeconfig(tmp_path, URL, {"token": "t"})))
+    await access.open()
+    ready = asyncio.Event()
+
+    async def in_our_own_time(work):
+        await ready.wait()
+        return work()
+
+    monkeypatch.setattr(asyncio, "to_thread", in_our_own_time)
+    asked = asyncio.create_task(access.headers())
+    await asyncio.sleep(0.01)
+    ready.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    was_told = asked.cancel()
+    await asyncio.wait([asked])
+    assert asked.cancelled() == was_told
