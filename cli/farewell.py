@@ -12,19 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.home import Home, default_home
+from cli.login import Login
 from cli.names import DeploymentName
 from drivers.local import supervise
 
 _ON_AGAIN = "UPDATE armillary.components SET replicas = 1 WHERE deployment = '{name}' AND component = 'triggerer'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """How to log in to one Airflow. The password is shown once, to the person who started the installation."""
-
-    url: str
-    username: str
-    password: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cli import backup, changing, cluster, logs, reading, running, secrets, takeover, tokens, top
+from cli import backup, changing, cluster, login, logs, reading, running, secrets, systemd, takeover, tokens, top
 from cli.errors import EXIT_CODES_TEXT, CommandError, ExitCode
 from cli.interruption import Interrupted
 from cli.output import console, report
@@ -32,9 +32,16 @@ _START, _LOOK, _CHANGE, _ADMINISTER = "Start and stop", "Look", "Change", "Admin
 
 for panel, commands in {
     _START: (running.up, running.down, running.serve),
-    _LOOK: (reading.status, reading.get, reading.describe, reading.why, logs.logs, top.top),
+    _LOOK: (reading.status, reading.get, reading.describe, reading.why, logs.logs, top.top, login.login),
     _CHANGE: (changing.apply, changing.delete, changing.undelete),
-    _ADMINISTER: (running.migrate, running.psql, backup.backup, backup.restore, takeover.takeover),
+    _ADMINISTER: (
+        systemd.install,
+        running.migrate,
+        running.psql,
+        backup.backup,
+        backup.restore,
+        takeover.takeover,
+    ),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)

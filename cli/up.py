@@ -18,6 +18,7 @@ from cli.airflow import Airflow
 from cli.client import Client, Endpoint
 from cli.errors import NotFound, Refused
 from cli.home import Home
+from cli.login import Login, login_of
 from cli.names import DeploymentName
 from cli.preflight import FreeSpace, free_bytes
 from cli.progress import Screen
@@ -115,15 +116,15 @@ class Up:
             tries = farewell.trials(self.wish.home, api.url, name, str(document["release"]))
             farewell.show(self.screen.out, login=login, api_url=api.url, home=self.wish.home, tries=tries)
 
-    async def _ready(self, api: Client, name: DeploymentName) -> farewell.Login:
+    async def _ready(self, api: Client, name: DeploymentName) -> Login:
         with self.stopwatch.stage("Airflow ready"):
-            status = await converging.ready(
+            await converging.ready(
                 api, name, self.screen, timeout_seconds=self.wish.timeout_seconds, alive=self._check_daemon
             )
         self.screen.say(f"{name} is Ready", "green")
-        return await _login(api, name, status)
+        return await login_of(api, name)
 
-    async def _try_out(self, login: farewell.Login) -> None:
+    async def _try_out(self, login: Login) -> None:
         with self.stopwatch.stage("first DAG run"):
             async with Airflow(login.url, login.username, login.password) as airflow:
                 proof = await tryout.try_out(airflow, self.screen.say)
@@ -167,12 +168,3 @@ def _has_the_dag(document: dict[str, Any]) -> bool:
 
 def _replicas(document: dict[str, Any], component: str) -> int:
     return int(document["components"][component]["replicas"])
-
-
-async def _login(api: Client, name: DeploymentName, status: converging.Status) -> farewell.Login:
-    found = await api.get(f"{name.path}/login")
-    return farewell.Login(
-        url=str(found.get("url") or status["addresses"]["airflow"]),
-        username=str(found["username"]),
-        password=str(found["password"]),
-    )
