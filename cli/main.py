@@ -13,7 +13,21 @@ from typing import Annotated
 
 import typer
 
-from cli import backup, changing, cluster, login, logs, reading, running, secrets, systemd, takeover, tokens, top
+from cli import (
+    backup,
+    changing,
+    cluster,
+    login,
+    logs,
+    reading,
+    running,
+    runtimes,
+    secrets,
+    systemd,
+    takeover,
+    tokens,
+    top,
+)
 from cli.errors import EXIT_CODES_TEXT, CommandError, ExitCode
 from cli.interruption import Interrupted
 from cli.output import console, report
@@ -47,6 +61,7 @@ for panel, commands in {
         app.command(rich_help_panel=panel)(command)
 app.add_typer(tokens.app, name="token", rich_help_panel=_ADMINISTER)
 app.add_typer(secrets.app, name="secret", rich_help_panel=_ADMINISTER)
+app.add_typer(runtimes.app, name="runtime", rich_help_panel=_ADMINISTER)
 app.add_typer(cluster.app, name="cluster", rich_help_panel=_ADMINISTER)
 
 
