@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp import web
 from api import answers
 from api.context import CONTEXT
 from api.deployments import DEPLOYMENT, path_of
+from api.moments import since
 from api.problems import Problem
 from api.requests import flag, name_in_path, number, text
 from api.responses import answered
@@ -19,6 +21,7 @@ from api.tailing import added, tail
 from state.errors import NotFound
 
 _LINES_MAX = 10_000
+_AGO_SECONDS_MAX = 31 * 24 * 3600
 _LOOK_SECONDS = 0.25
 _FOLLOW_SECONDS = 600
 _FOLLOW_SECONDS_MAX = 3600
@@ -31,7 +34,10 @@ async def lines(request: web.Request) -> web.Response:
     """The last lines of one unit, as a list."""
     unit = text(request, "unit")
     content, _ = await _tail(await _log_of(request, unit), number(request, "lines") or 0)
-    found = content.decode(errors="replace").splitlines()
+    printed = content.splitlines()
+    if seconds := number(request, "since"):
+        printed = list(since(printed, datetime.now(UTC) - timedelta(seconds=seconds)))
+    found = [line.decode(errors="replace") for line in printed]
     return answered({"unit": unit, "lines": found}, headers={"Cache-Control": "no-store"})
 
 
@@ -103,6 +109,12 @@ ROUTES = (
         query=(
             Query(name="unit", meaning="Whose: a unit's name, as in /status.", kind="text"),
             Query(name="lines", meaning="How many.", default=200, maximum=_LINES_MAX),
+            Query(
+                name="since",
+                meaning="Of them, only those of the last so many seconds.",
+                minimum=1,
+                maximum=_AGO_SECONDS_MAX,
+            ),
         ),
         answers=(Answer(status=200, meaning="The oldest first.", model=answers.LogLines),),
     ),

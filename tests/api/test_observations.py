@@ -191,6 +191,17 @@ async def test_the_end_of_a_log_is_shown_as_text_and_as_json(api, hello, logs, t
     assert "scheduler" in (await api.get(f"{HELLO}/logs/nothing")).json["hint"]
 
 
+async def test_of_a_log_only_what_is_not_too_old_is_shown(api, hello, logs, tmp_path):
+    log = tmp_path / "output.log"
+    moments = (datetime.now(UTC) - timedelta(seconds=seconds) for seconds in (3600, 60, 1))
+    log.write_text("".join(f"{one:%Y-%m-%dT%H:%M:%SZ} line\nrest\n" for one in moments))
+    logs["demo-hello"] = {"scheduler": log}
+
+    assert len((await api.get(f"{HELLO}/logs?unit=scheduler&since=600")).json["lines"]) == 4
+    assert len((await api.get(f"{HELLO}/logs?unit=scheduler&since=600&lines=1")).json["lines"]) == 1
+    assert (await api.get(f"{HELLO}/logs?unit=scheduler&since=0")).status == 400
+
+
 async def test_a_followed_log_shows_what_comes_until_the_time_is_over(api, hello, logs, tmp_path):
     log = tmp_path / "output.log"
     log.write_text("before\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli import logs, output
-from cli.errors import ExitCode, Refused
+from cli.errors import ExitCode, Misused, Refused
 from cli.main import run
 from cli.output import Format
 from cli.reading import deployment_row
@@ -210,3 +210,14 @@ def test_following_a_log_shows_each_new_line_once(before, new, lines):
     shown, told = before[-lines:], (before + new)[-lines:]
 
     assert list(logs.after(shown, told)) == new[-lines:]
+
+
+@pytest.mark.parametrize(("age", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("31d", 31 * 86400)])
+def test_an_age_of_lines_is_read_as_people_write_it(age, seconds):
+    assert logs._seconds(age) == seconds
+
+
+@pytest.mark.parametrize("age", ["10", "m", "0s", "32d", "-1m", "1.5h", "10 m"])
+def test_what_is_no_age_of_lines_is_refused_with_an_example(age):
+    with pytest.raises(Misused, match="no age"):
+        logs._seconds(age)
