@@ -21,6 +21,7 @@ from cli.session import HomeOption, OutputOption, asking
 _FOLLOW_SECONDS = 0.5
 _LINES_MAX = 1000  # of each unit at once: following loses lines only when more come within half a second
 
+_REPLICA = re.compile(r"-\d+$")
 _AGE = re.compile(r"(\d{1,4})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGE_SECONDS_MAX = 31 * _SECONDS["d"]
@@ -46,7 +47,7 @@ def logs(
     *,
     unit: Annotated[
         list[str] | None,
-        typer.Option("-c", "--unit", help="Only this unit, for example scheduler. May be repeated."),
+        typer.Option("-c", "--unit", help="Only this unit or replica: scheduler, worker-1. May be repeated."),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[
@@ -87,10 +88,10 @@ def _seconds(age: str) -> int:
 
 
 async def _chosen(api: Client, whose: DeploymentName, wanted: Lines | None) -> Lines:
-    """The units asked for, or all. Raises NotFound for one that the deployment does not have."""
+    """The units or replicas asked for, or all units. Raises NotFound for one that the deployment does not have."""
     units = [str(one["unit"]) for one in (await api.get(f"{whose.path}/status"))["units"]]
     for one in wanted or ():
-        if one not in units:
+        if one not in units and _REPLICA.sub("", one) not in units:
             raise NotFound(f"{whose} has no unit {one!r}.", todo=f"There are: {', '.join(units) or 'none yet'}")
     return wanted or units
 

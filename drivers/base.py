@@ -123,7 +123,7 @@ class SupportsLogs(Protocol):
     """A driver that can show what processes printed."""
 
     def log_paths(self, release: str) -> dict[UnitName, Path]:
-        """The newest log file of each unit of a release that has one."""
+        """The newest log file of each unit of a release that has one, and of each replica, by `<unit>-<n>`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

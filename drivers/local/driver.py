@@ -161,12 +161,11 @@ class LocalDriver:
             self._watchers.discard(watcher)
 
     def log_paths(self, release: str) -> dict[UnitName, Path]:
-        """The newest log of each unit of a release that has one."""
-        found: dict[UnitName, Path] = {}
+        """The newest log of each unit of a release that has one, and those of its replicas, as `worker-1`."""
         logs = self._records.root(release).glob("run/*/output.log")
-        for path in sorted(logs, key=lambda one: one.stat().st_mtime):
-            found[path.parent.name.rpartition("-")[0]] = path
-        return found
+        paths = sorted(logs, key=lambda one: one.stat().st_mtime)
+        newest = {path.parent.name.rpartition("-")[0]: path for path in paths}
+        return {**newest, **{path.parent.name: path for path in paths}}
 
     def usage(self, release: str) -> dict[UnitName, Usage]:
         """What each unit of a release uses that runs."""

@@ -355,14 +355,15 @@ async def test_several_replicas_with_a_port_of_their_own_are_refused(world: Worl
         world.object(process("api-server", replicas=2, ports={"http": 8080}))
 
 
-async def test_logs_are_found_by_unit(world: World):
+async def test_logs_are_found_by_unit_and_by_replica(world: World):
     await world.put(process(script="import time; print('hello', flush=True); time.sleep(60)", replicas=2))
     await until(lambda: "hello" in world.log(replica=1))
 
     paths = world.driver.log_paths(RELEASE)
 
-    assert paths.keys() == {"scheduler"}
+    assert paths.keys() == {"scheduler", "scheduler-0", "scheduler-1"}
     assert paths["scheduler"].read_text() == "hello\n"
+    assert paths["scheduler-1"] == world.run(replica=1) / "output.log"
 
 
 async def test_owners_are_those_with_a_folder_of_this_installation(world: World):
