@@ -23,12 +23,12 @@ test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… g
 ifdef ARGS
 	$(RUN)/pytest $(ARGS)
 else
-	$(RUN)/pytest -m "not image and not airflow and not celery" -n 2 --dist loadscope --durations=10 -rs
+	$(RUN)/pytest -m "not image and not airflow and not whole_airflow" -n 2 --dist loadscope --durations=10 -rs
 	$(RUN)/pytest -m airflow --durations=10
 endif
 
-test-airflow: $(VENV)/.made ## A real Airflow with Celery: workers killed and drained, executors switched (6 minutes).
-	$(RUN)/pytest -m celery --durations=10
+test-airflow: $(VENV)/.made ## Real Airflows for long: Celery, switches of executors, 2.11 beside 3, upgrades (12 minutes).
+	$(RUN)/pytest -m whole_airflow --durations=10
 
 test-cluster: $(VENV)/.made ## What needs a Kubernetes: ARMILLARY_TEST_KUBECONFIG names one, or one is started.
 	$(RUN)/pytest -m cluster -rs

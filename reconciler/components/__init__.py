@@ -15,7 +15,7 @@ from model.spec import Spec
 from model.units import AnyUnit, Process, Task
 from reconciler.components.component import Component, Facts
 
-_NOT_COMPONENTS = frozenset({"component", "airflow", "celery"})
+_NOT_COMPONENTS = frozenset({"component", "airflow", "celery", "generations"})
 
 
 def _walk() -> dict[str, Component]:

@@ -14,6 +14,7 @@ from model.names import AddressRef, PathRef, SecretRef, Text, text
 from model.spec import ComponentSpec, PlainVariable, SecretVariable, Spec, Variable
 from model.units import Mount, Need, Probe, Process, Resources, StopBy
 from reconciler.components.component import Facts
+from reconciler.components.generations import Generation, by_major, generation_of, major_of
 
 ENVIRONMENT = "environment"
 SETTINGS = "settings"
@@ -29,53 +30,12 @@ DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
 WORKER = "worker"
 RESULTS = "results"
+USER = "user"
 
 FERNET_KEY = "fernet-key"
 
 ADMIN = "admin"
 """The name of the one generated Airflow login."""
-
-_LOCAL_SETTINGS = '''"""Written by Armillary; Airflow imports this file at start (both facts are of Airflow 3.3.2).
-
-Airflow's log servers bind every interface and have no setting for it: here they are kept to the one they need.
-Its scheduler and dag-processor end when the database is away for a moment, as it is while it restarts: here
-a new connection waits for it.
-"""
-
-import time
-
-import uvicorn
-from armillary_host import LISTEN
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
-_PATIENCE_SECONDS = 30.0
-_PAUSE_SECONDS = 0.2
-_run = uvicorn.run
-
-
-def _run_where_asked(app, **options):
-    if options.get("host") == "":
-        options["host"] = LISTEN
-    return _run(app, **options)
-
-
-def _connect_patiently(dialect, _record, arguments, options):
-    if dialect.is_async:
-        return None  # a sleep would stop its whole event loop
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return dialect.connect(*arguments, **options)
-        except dialect.dbapi.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-
-
-uvicorn.run = _run_where_asked
-event.listen(Engine, "do_connect", _connect_patiently)
-'''
 
 _HOST = '''"""Written by Armillary: where Airflow's processes listen, and the name they find each other by."""
 
@@ -106,16 +66,18 @@ def settings_files(spec: Spec) -> Mapping[str, Text]:
     return _settings_files(*_settings_key(spec))
 
 
-def _settings_key(spec: Spec) -> tuple[str, str, str]:
-    """All that those files depend on: executor, DAGs folder, parallelism."""
+def _settings_key(spec: Spec) -> tuple[int, str, str, str]:
+    """All that those files depend on: generation, executor, DAGs folder, parallelism."""
     usual = 4 if spec.executor == "LocalExecutor" else 32  # elsewhere it costs the scheduler no processes
-    return spec.executor, spec.dags_folder, str(spec.components[SCHEDULER].settings.get("parallelism", usual))
+    parallelism = str(spec.components[SCHEDULER].settings.get("parallelism", usual))
+    return major_of(spec.airflow_version), spec.executor, spec.dags_folder, parallelism
 
 
-def _settings_files(executor: str, dags_folder: str, parallelism: str) -> Mapping[str, Text]:
+def _settings_files(major: int, executor: str, dags_folder: str, parallelism: str) -> Mapping[str, Text]:
+    generation = by_major(major)
     return {
-        "airflow.cfg": _config(executor, dags_folder, parallelism),
-        "airflow_local_settings.py": text(_LOCAL_SETTINGS),
+        "airflow.cfg": _config(generation, executor, dags_folder, parallelism),
+        "airflow_local_settings.py": text(generation.local_settings),
         "armillary_host.py": text(_HOST, AddressRef(SCHEDULER, "logs", "listen"), _NAMED),
     }
 
@@ -136,14 +98,14 @@ def _login_digest(password: SecretRef) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _settings_digest(executor: str, dags_folder: str, parallelism: str) -> str:
+def _settings_digest(major: int, executor: str, dags_folder: str, parallelism: str) -> str:
     """Every process of a deployment asks for it, and fleets have few kinds of settings."""
-    return digest(_settings_files(executor, dags_folder, parallelism))
+    return digest(_settings_files(major, executor, dags_folder, parallelism))
 
 
-def _config(executor: str, dags_folder: str, parallelism: str) -> Text:
+def _config(generation: Generation, executor: str, dags_folder: str, parallelism: str) -> Text:
     """`airflow.cfg`: what more than one process reads and is no secret."""
-    api = AddressRef(API_SERVER, "http")
+    api, listen = AddressRef(API_SERVER, "http"), AddressRef(API_SERVER, "http", "listen")
     lines: tuple[str | AddressRef | PathRef, ...] = (
         "# Written by Armillary. Changes here are drift and are undone: change the deployment instead.\n",
         "[core]\n",
@@ -152,16 +114,7 @@ def _config(executor: str, dags_folder: str, parallelism: str) -> Text:
         "load_examples = False\n",
         "hostname_callable = armillary_host.name\n",
         f"parallelism = {parallelism}\n",
-        "auth_manager = airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager\n",
-        f"simple_auth_manager_users = {ADMIN}:admin\n",
-        "simple_auth_manager_passwords_file = ",
-        PathRef(LOGIN, "passwords.json"),
-        "\nexecution_api_server_url = http://",
-        api,
-        "/execution/\n\n[api]\nbase_url = http://",
-        api,
-        "\nhost = ",
-        AddressRef(API_SERVER, "http", "listen"),
+        *generation.own_config(api, listen, PathRef(LOGIN, "passwords.json"), ADMIN),
         "\n\n[database]\nload_default_connections = False\n\n[logging]\nbase_log_folder = ",
         PathRef(LOGS),
         "\nworker_log_server_port = ",
@@ -170,7 +123,7 @@ def _config(executor: str, dags_folder: str, parallelism: str) -> Text:
         AddressRef(SCHEDULER, "health", "listen"),
         "\nscheduler_health_check_server_port = ",
         AddressRef(SCHEDULER, "health", "port"),
-        "\n",
+        f"\n{generation.scheduler_config}",
     )
     return lines
 
@@ -206,8 +159,7 @@ def common_env(spec: Spec, facts: Facts, *, migrates: bool = False) -> dict[str,
         "PYTHONUNBUFFERED": text("1"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": connection(facts, spec, migrates=migrates),
         "AIRFLOW__CORE__FERNET_KEY": _fernet_keys(facts),
-        "AIRFLOW__API__SECRET_KEY": text(facts.secret("api-secret-key")),
-        "AIRFLOW__API_AUTH__JWT_SECRET": text(facts.secret("jwt-secret")),
+        **{setting: text(facts.secret(secret)) for setting, secret in generation_of(spec).secrets.items()},
     }
 
 
@@ -277,12 +229,12 @@ NEEDS_TO_START = frozenset(
 """What any Airflow command needs before it may be started or changed."""
 
 
-def monitored_by_api_server(what: str) -> Probe:
+def monitored_by_api_server(spec: Spec, what: str) -> Probe:
     """A probe for what Airflow itself watches by heartbeats: the api-server's health document tells."""
     return Probe(
         unit=API_SERVER,
         port="http",
-        path="/api/v2/monitor/health",
+        path=generation_of(spec).health,
         expect={f"/{what}/status": "healthy"},
     )
 

@@ -1,4 +1,4 @@
-"""api-server: Airflow's user interface, its REST API, and the API that tasks talk to.
+"""api-server: Airflow's user interface, its REST API, and the API that tasks talk to. In Airflow 2, the webserver.
 
 Settings: `workers` (processes that answer requests, default 1).
 """
@@ -7,30 +7,26 @@ from __future__ import annotations
 
 from model.names import AddressRef, text
 from model.spec import Spec
-from model.units import AnyUnit, Probe
-from reconciler.components.airflow import API_SERVER, airflow_process
+from model.units import AnyUnit
+from reconciler.components.airflow import API_SERVER, airflow_process, monitored_by_api_server
 from reconciler.components.component import Component, Facts
+from reconciler.components.generations import generation_of
 
 
 def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     """The process, on its leased port."""
-    workers = spec.components[API_SERVER].settings.get("workers", 1)
+    generation, workers = generation_of(spec), spec.components[API_SERVER].settings.get("workers", 1)
     return (
         airflow_process(
             API_SERVER,
-            ("airflow", "api-server"),
+            generation.api_server,
             spec,
             facts,
             env={
-                "AIRFLOW__API__PORT": text(AddressRef(API_SERVER, "http", "port")),
-                "AIRFLOW__API__WORKERS": text(str(workers)),
+                generation.port: text(AddressRef(API_SERVER, "http", "port")),
+                generation.workers: text(str(workers)),
             },
-            probe=Probe(
-                unit=API_SERVER,
-                port="http",
-                path="/api/v2/monitor/health",
-                expect={"/metadatabase/status": "healthy"},
-            ),
+            probe=monitored_by_api_server(spec, "metadatabase"),
             ports={"http": 8080},
         ),
     )

@@ -11,11 +11,12 @@ from model.spec import Spec
 from model.units import AnyUnit
 from reconciler.components.airflow import DAG_PROCESSOR, airflow_process, monitored_by_api_server
 from reconciler.components.component import Component, Facts
+from reconciler.components.generations import generation_of
 
 
 def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     """The process; Airflow's own default of 300 s between listings keeps people waiting, so ours is 10 s."""
-    settings = spec.components[DAG_PROCESSOR].settings
+    settings, generation = spec.components[DAG_PROCESSOR].settings, generation_of(spec)
     return (
         airflow_process(
             DAG_PROCESSOR,
@@ -23,12 +24,10 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
             spec,
             facts,
             env={
-                "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": text(
-                    str(settings.get("refresh_interval_seconds", 10))
-                ),
-                "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": text(str(settings.get("parsing_processes", 1))),
+                generation.refresh_interval: text(str(settings.get("refresh_interval_seconds", 10))),
+                generation.parsing_processes: text(str(settings.get("parsing_processes", 1))),
             },
-            probe=monitored_by_api_server("dag_processor"),
+            probe=monitored_by_api_server(spec, "dag_processor"),
             ports={},
         ),
     )

@@ -13,13 +13,14 @@ from model.units import AnyUnit, Probe
 from reconciler.components.airflow import SCHEDULER, airflow_process
 from reconciler.components.celery import celery_env, needs_of
 from reconciler.components.component import Component, Facts
+from reconciler.components.generations import generation_of
 
 
 def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
     """The process, with its health port and its log server's."""
     made = airflow_process(
         SCHEDULER,
-        ("airflow", "scheduler"),
+        generation_of(spec).scheduler,
         spec,
         facts,
         env=celery_env(spec, facts),

@@ -11,6 +11,7 @@ from model.spec import Spec
 from model.units import AnyUnit
 from reconciler.components.airflow import TRIGGERER, airflow_process, monitored_by_api_server
 from reconciler.components.component import Component, Facts
+from reconciler.components.generations import generation_of
 
 
 def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
@@ -22,8 +23,8 @@ def render(spec: Spec, facts: Facts) -> tuple[AnyUnit, ...]:
             ("airflow", "triggerer", "--skip-serve-logs"),
             spec,
             facts,
-            env={"AIRFLOW__TRIGGERER__CAPACITY": text(str(capacity))},
-            probe=monitored_by_api_server("triggerer"),
+            env={generation_of(spec).capacity: text(str(capacity))},
+            probe=monitored_by_api_server(spec, "triggerer"),
             ports={},
         ),
     )

@@ -18,7 +18,7 @@ from drivers.local import supervise
 
 from .world import AIRFLOW, DEPLOYMENT, AirflowApi, World, kill, until
 
-pytestmark = [pytest.mark.celery, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.whole_airflow, pytest.mark.timeout(900)]
 
 PATIENCE_SECONDS = 300.0
 """For anything that needs Airflow to start: other things may run on the machine."""

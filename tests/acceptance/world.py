@@ -168,11 +168,13 @@ class AirflowApi:
             "access_token"
         ]
 
-    def trigger(self, dag: str, run: str) -> None:
+    def trigger(self, dag: str, run: str, logical_date: str | None = None) -> None:
         """Start a run."""
         until(f"{dag} to be known", lambda: self._known(dag), seconds=90, every=0.5)
         self._ask("PATCH", f"/api/v2/dags/{dag}?update_mask=is_paused", {"is_paused": False})
-        self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run, "logical_date": None, "conf": {}})
+        self._ask(
+            "POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run, "logical_date": logical_date, "conf": {}}
+        )
 
     def run(self, dag: str, run: str) -> str:
         """A run's state."""

@@ -44,6 +44,7 @@ def test_every_airflow_3_component_is_there_and_names_are_unique():
         "migrate",
         "redis",
         "results",
+        "user",
         "api-server",
         "scheduler",
         "dag-processor",

@@ -32,9 +32,18 @@ BEGIN
     END LOOP;
 END $$
 """
-OF_A_RELEASE = {"component_catalogue", "setting_catalogue", "port_catalogue", "reserved_variables", "ports"}
+OF_A_RELEASE = {
+    *(
+        "airflow_versions",
+        "component_catalogue",
+        "setting_catalogue",
+        "port_catalogue",
+        "reserved_variables",
+        "ports",
+    ),
+}
 """What there is to choose from, and the ports that are leased for it: a release may have more of it."""
-NAMES = {"executor", "component", "key", "unit", "port", "deployment_id", "number"}
+NAMES = {"version", "executor", "component", "key", "unit", "port", "deployment_id", "number"}
 RANDOM = re.compile(r"^\\(un)?restrict .*$", re.MULTILINE)
 
 

@@ -17,7 +17,7 @@ _COMPUTED = "a trigger in place of the UPDATE would answer better, but an update
 DEPLOYMENTS: tuple[Wrong, ...] = (
     wrong("an unknown workspace", _NEW + "('nope', 'x', '3.3.2', '/d')", "AR001", "no workspace 'nope'", "INSERT INTO armillary.workspaces"),
     wrong("no workspace", _NEW + "(NULL, 'x', '3.3.2', '/d')", "AR001", "no workspace", "INSERT INTO armillary.workspaces"),
-    wrong("an unknown version", _NEW + "('demo', 'x', '1.0', '/d')", "AR003", "no Airflow '1.0'", "Known versions: 3.3.2"),
+    wrong("an unknown version", _NEW + "('demo', 'x', '1.0', '/d')", "AR003", "no Airflow '1.0'", "Known versions: 2.11.2, 3.3.2"),
     wrong("an unknown version for one that runs", _SET.format("airflow_version = '2.0'"), "AR003", "no Airflow '2.0'", "Known versions"),
     wrong("no version", _NEW + "('demo', 'x', NULL, '/d')", "AR003", "without a version", "Known versions"),
     wrong("a version of 10 MB", _NEW + "('demo', 'x', repeat('9', 10000000), '/d')", "AR003", "no Airflow '9{60}'", "Known versions"),
