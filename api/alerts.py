@@ -13,7 +13,7 @@ from api.context import CONTEXT
 from api.responses import answered
 from api.routes import Answer, Route
 from model.status import Condition, Reason
-from reconciler.alerts import Unwell, alerts
+from reconciler.alerts import Unguarded, Unwell, alerts
 from state.desired import Document
 
 _KNOWN = frozenset(str(one) for one in Reason)
@@ -23,7 +23,8 @@ async def list_all(request: web.Request) -> web.Response:
     """Every alert, the daemon's own first."""
     context = request.app[CONTEXT]
     unwell = [_unwell(one) for one in await context.desired.unwell()]
-    found = alerts(unwell, context.engine.progress(), context.clock())
+    unguarded = [Unguarded(**one) for one in await context.desired.unguarded()]
+    found = alerts(unwell, context.engine.progress(), context.clock(), unguarded)
     return answered([_document(asdict(one)) for one in found])
 
 

@@ -35,6 +35,15 @@ class Unwell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unguarded:
+    """A table of the state whose triggers are off: nothing checks or counts what is changed there."""
+
+    relation: str
+    triggers: int
+    what_to_do: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """Something wrong. `deployment` None: the daemon itself; `since` None: since when is not known."""
 
@@ -46,14 +55,16 @@ class Alert:
     since: datetime | None = None
 
 
-def alerts(unwell: Iterable[Unwell], progress: Progress, now: datetime) -> tuple[Alert, ...]:
-    """Everything that is wrong, the daemon's own first, then one a deployment by its name."""
+def alerts(
+    unwell: Iterable[Unwell], progress: Progress, now: datetime, unguarded: Iterable[Unguarded] = ()
+) -> tuple[Alert, ...]:
+    """Everything that is wrong: the daemon's own first, the state's, then one a deployment by its name."""
     worst: dict[str, tuple[int, Alert]] = {}
     for one in unwell:
         judged = _judge(one, now)
         if judged is not None and (one.deployment not in worst or judged[0] < worst[one.deployment][0]):
             worst[one.deployment] = judged
-    return (*_of_daemon(progress, now), *(worst[name][1] for name in sorted(worst)))
+    return (*_of_daemon(progress, now), *map(_unguarded, unguarded), *(worst[name][1] for name in sorted(worst)))
 
 
 def _of_daemon(progress: Progress, now: datetime) -> Iterable[Alert]:
@@ -73,6 +84,15 @@ def _of_daemon(progress: Progress, now: datetime) -> Iterable[Alert]:
             message=f"{what} does not tell of changes: {why}",
             what_to_do="Mend what it cannot reach. Until then drift is found by the resync, within a minute.",
         )
+
+
+def _unguarded(one: Unguarded) -> Alert:
+    return Alert(
+        name="TriggersOff",
+        severity="critical",
+        message=f"{one.triggers} triggers of {one.relation} are off: changes there go unchecked and uncounted.",
+        what_to_do=f"{one.what_to_do}. A restore that runs now switches them on itself.",
+    )
 
 
 def _judge(one: Unwell, now: datetime) -> tuple[int, Alert] | None:

@@ -228,6 +228,10 @@ class Desired:
         """Every deployment's condition that is not True, with since; those never looked at have no type."""
         return await self._documents(_UNWELL)
 
+    async def unguarded(self) -> list[Document]:
+        """Tables whose triggers are off: relation, triggers, what_to_do."""
+        return await self._documents("SELECT to_jsonb(u) FROM armillary.unguarded u ORDER BY u.relation")
+
     async def note(self, workspace: str, name: str, *, reason: str, message: str) -> None:
         """Add an event to a deployment: something done to it that changes nothing desired. Raises NotFound."""
         owner = await self.owner(workspace, name)

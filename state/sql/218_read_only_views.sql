@@ -31,6 +31,7 @@ BEGIN
         ('settings', 'INSERT UPDATE DELETE', 'only shows which settings there are', 'To set one: UPDATE armillary.components SET settings = settings || ''{"key": 1}'' WHERE …'),
         ('clusters', 'INSERT UPDATE DELETE', 'only shows where deployments run', 'Clusters are made by the installation, not in SQL.'),
         ('sealing', 'INSERT UPDATE DELETE', 'only shows which key sealed what', 'To seal with a new key: armillary secret rotate-key'),
+        ('unguarded', 'INSERT UPDATE DELETE', 'only shows whose triggers are off', 'Do what its column what_to_do says.'),
         ('effective_variables', 'INSERT UPDATE DELETE', 'only shows what variables come to', 'Change armillary.variables, or armillary.default_variables for many at once.'),
         ('defaults', 'INSERT DELETE', 'is one row that is always there', 'Change it: UPDATE armillary.defaults SET …'),
         ('tokens', 'INSERT DELETE', 'never holds what a token is made of', 'Make one: armillary token create. End one: UPDATE armillary.tokens SET revoked_at = now() WHERE id = …')

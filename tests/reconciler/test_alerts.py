@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.status import Condition, Reason
-from reconciler.alerts import Unwell, alerts
+from reconciler.alerts import Unguarded, Unwell, alerts
 from reconciler.progress import Progress
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -134,3 +134,14 @@ def test_a_daemon_that_does_not_work_says_why(change, told):
 )
 def test_an_idle_or_a_working_daemon_is_ready(change):
     assert replace(WELL, **change).reasons_not_ready(NOW) == ()
+
+
+def test_a_table_without_its_triggers_is_told_with_the_statement_that_helps():
+    off = Unguarded(
+        relation="core.deployments", triggers=9, what_to_do="ALTER TABLE core.deployments ENABLE TRIGGER ALL"
+    )
+    (found,) = alerts([], WELL, NOW, [off])
+
+    assert (found.name, found.severity, found.deployment) == ("TriggersOff", "critical", None)
+    assert "core.deployments" in found.message
+    assert off.what_to_do in found.what_to_do

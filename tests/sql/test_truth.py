@@ -12,6 +12,10 @@ from tests.state.fleet import PLAIN, condition, fleet, generation, one, owner, r
 FOUND = "SELECT count_missed FROM core.count_missed()"
 HELD = "SELECT core.load(%s)->>'held'"
 HELLO = "deployment_id = core.find('demo', 'hello')"
+NAMING = """
+SELECT t.tgenabled FROM pg_trigger t WHERE t.tgrelid = 'core.deployments'::regclass AND t.tgfoid IN (
+    'core.deployment_named'::regproc, 'core.others_named'::regproc, 'core.parts_renamed'::regproc)
+"""
 NEWEST = "SELECT reason, message FROM armillary.events ORDER BY id DESC LIMIT 1"
 
 
@@ -223,3 +227,16 @@ def test_a_document_of_an_earlier_release_tells_no_field_that_came_later(sql):
         "components": {"x": {"r": 1}},
         "variables": {"K": {"value": "v"}, "L": {"value": "w"}},
     }
+
+
+def test_triggers_that_a_broken_off_restore_left_off_are_told_with_the_statement_that_helps(sql):
+    assert rows(sql, "SELECT * FROM armillary.unguarded") == []
+    sql.execute("ALTER TABLE core.deployments DISABLE TRIGGER ALL")
+
+    ((relation, triggers, what_to_do),) = rows(sql, "SELECT * FROM armillary.unguarded")
+    assert (relation, triggers > 3) == ("core.deployments", True)
+    sql.execute(what_to_do.partition(": ")[2])
+
+    assert rows(sql, "SELECT * FROM armillary.unguarded") == []
+    sql.execute("SELECT core.tend()")
+    assert "O" not in {state for (state,) in rows(sql, NAMING)}
