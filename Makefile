@@ -8,7 +8,7 @@ TOOLS := .venv-tools
 # without it every start of a command costs a second more.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PROJECT UV_PYTHON
 
-.PHONY: help up down test test-airflow test-cluster test-image simulate mutants wrong-statements docs check format bench lock clean
+.PHONY: help up down test test-airflow test-cluster test-pods test-image simulate mutants wrong-statements docs check format bench lock clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ test: $(VENV)/.made ## The whole test suite, a real Airflow included. ARGS=… g
 ifdef ARGS
 	$(RUN)/pytest $(ARGS)
 else
-	$(RUN)/pytest -m "not image and not airflow and not whole_airflow" -n 2 --dist loadscope --durations=10 -rs
+	$(RUN)/pytest -m "not image and not airflow and not whole_airflow and not pods" -n 2 --dist loadscope --durations=10 -rs
 	$(RUN)/pytest -m airflow --durations=10
 endif
 
@@ -32,6 +32,9 @@ test-airflow: $(VENV)/.made ## Real Airflows for long: Celery, switches of execu
 
 test-cluster: $(VENV)/.made ## What needs a Kubernetes: ARMILLARY_TEST_KUBECONFIG names one, or one is started.
 	$(RUN)/pytest -m cluster -rs
+
+test-pods: $(VENV)/.made ## A real Airflow in real pods, as root: LocalExecutor, then Celery, a busy worker scaled away.
+	$(RUN)/pytest -m pods -rs --durations=10
 
 test-image: $(VENV)/.made ## Build and run the container image with buildah, on a base made by debootstrap.
 	$(RUN)/pytest -m image -rs tests/image

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -48,13 +49,21 @@ class OwnCluster:
 
     @classmethod
     @contextmanager
-    def started(cls) -> Iterator[Self]:
-        """One that runs until the end. Where none can be started, the tests are skipped."""
+    def started(cls, nodes: str = "fake:3") -> Iterator[Self]:
+        """One that runs until the end. Where none can be started, the tests are skipped.
+
+        `nodes`: `real` is one on which pods run, for which this machine may lack what it needs.
+        """
         if not _BESIDE.exists():
-            pytest.skip("NO KUBERNETES OF OUR OWN: only one that is started here may be killed")
+            pytest.skip(
+                "NO KUBERNETES OF OUR OWN: only one that is started here may be killed, or have a real node"
+            )
         with tempfile.TemporaryDirectory(prefix="armillary-test-cluster-") as folder:
-            _run("up", folder=folder, seconds=_UP_SECONDS)
             try:
+                if nodes == "real":
+                    _start_really(folder)
+                else:
+                    _run("up", "--nodes", nodes, folder=folder, seconds=_UP_SECONDS)
                 yield cls(folder=Path(folder))
             finally:
                 _run("down", folder=folder, seconds=_DOWN_SECONDS)
@@ -64,9 +73,20 @@ class OwnCluster:
         """An administrator's access."""
         return self.folder / "kubeconfig"
 
+    @property
+    def host(self) -> str:
+        """The address by which pods of a real node reach this machine."""
+        address = yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        return str(urlsplit(address).hostname)
+
     def do(self, *command: str) -> None:
         """Kill, start, pause or resume a part; or wait until all is ready again."""
         _run(*command, folder=str(self.folder), seconds=_UP_SECONDS)
+
+    def image(self, name: str, *layers: Path, environment: str = "", user: str = "") -> None:
+        """Give the real node an image of these folders or tar files."""
+        options = [*(["--env", environment] if environment else []), *(["--user", user] if user else [])]
+        self.do("image", name, *map(str, layers), *options)
 
     def audit(self) -> str:
         """A line of JSON for each request that the API server has answered."""
@@ -82,7 +102,19 @@ def with_token(kubeconfig: Path, token: str, file: Path) -> Path:
     return file
 
 
-def _run(*command: str, folder: str, seconds: float) -> None:
-    arguments = [sys.executable, str(_BESIDE), *command, "--dir", folder]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=seconds, check=False)
+def _start_really(folder: str) -> None:
+    """With a real node; skip where this machine has not what one needs, which is named."""
+    done = _tried("up", "--nodes", "real", folder=folder, seconds=_UP_SECONDS)
+    if done.returncode and ("missing:" in done.stderr or "needs root" in done.stderr):
+        pytest.skip(f"NO REAL NODE: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
+
+
+def _run(*command: str, folder: str, seconds: float) -> None:
+    done = _tried(*command, folder=folder, seconds=seconds)
+    assert done.returncode == 0, done.stderr
+
+
+def _tried(*command: str, folder: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, str(_BESIDE), *command, "--dir", folder]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=seconds, check=False)

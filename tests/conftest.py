@@ -45,14 +45,15 @@ Start = Callable[[Embedded, Path], subprocess.Popen[bytes]]
 def start_server() -> Iterator[Start]:
     """A starter of prepared servers: returns once the server answers; stopped at the end of the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda server, log: stack.enter_context(_running(server, log))
+        yield lambda server, log: stack.enter_context(running(server, log))
 
 
 @contextlib.contextmanager
-def _running(server: Embedded, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(server: Embedded, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A prepared server with more options of PostgreSQL's, from when it answers until the end."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*server.command, *_FAST],
+            [*server.command, *_FAST, *options],
             env=server.env,
             cwd=server.folder,
             stdin=subprocess.DEVNULL,
@@ -114,7 +115,7 @@ def postgres_server(scratch: Path) -> Iterator[Embedded]:
     """A running server, without durability: the embedded one, or of the binaries that the environment names."""
     given = os.environ.get("ARMILLARY_TEST_POSTGRES")
     server = _of_binaries(Path(given), scratch / "given") if given else prepare(scratch / "home")
-    with _running(server, scratch / "postgres.log"):
+    with running(server, scratch / "postgres.log"):
         yield server
 
 

@@ -35,6 +35,18 @@ for pointer, wanted in json.loads(sys.argv[2]).items():
 """
 """What a pod runs to see how something is that only another unit tells: Airflow's own heartbeats."""
 
+_UNPRIVILEGED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+_SECRET = "-secret"  # noqa: S105 - the end of a volume's name
+_SECRETS = path_of("secrets")
+_COPY = f'for unit in "$@"; do install -m 600 -t {path_of("")}/"$unit" {_SECRETS}/"$unit"/* || exit 1; done'
+_SCRATCH: dict[str, Any] = {"name": "scratch", "emptyDir": {}}
+_SCRATCHED: dict[str, Any] = {"name": "scratch", "mountPath": "/tmp"}  # noqa: S108 - a pod's own
+"""The one place of a container, beside its volumes, that may be written."""
+
 
 def environment(unit: Process | Task, site: Site, settings: Settings) -> dict[str, Text]:
     """The environment of a unit, its secrets still references."""
@@ -59,7 +71,8 @@ def match_labels(unit: Process | Task, site: Site) -> dict[str, str]:
 def template(unit: Process | Task, site: Site, settings: Settings) -> dict[str, Any]:
     """The pod template of a unit. Raises Refused for an address that nobody has."""
     labels = labels_of(site.installation, site.owner, unit.name) | match_labels(unit, site)
-    volumes = [_volume(mount) for mount in unit.mounts]
+    copied = [mount.unit for mount in unit.mounts if mount.holds == "credentials"]
+    volumes = [*(_volume(mount) for mount in unit.mounts), *map(_copy, copied), _SCRATCH]
     return {
         "metadata": {"labels": labels, "annotations": _annotations(unit, site, settings)},
         "spec": {
@@ -72,8 +85,9 @@ def template(unit: Process | Task, site: Site, settings: Settings) -> dict[str, 
                 "fsGroup": 0,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
+            **({"initContainers": [_copying(unit, copied, settings)]} if copied else {}),
             "containers": [_container(unit, site, settings)],
-            **({"volumes": volumes} if volumes else {}),
+            "volumes": volumes,
             **_ending(unit),
         },
     }
@@ -97,16 +111,16 @@ def _annotations(unit: Process | Task, site: Site, settings: Settings) -> dict[s
 
 def _container(unit: Process | Task, site: Site, settings: Settings) -> dict[str, Any]:
     resources = _resources(unit.resources) if isinstance(unit, Process) else {}
-    mounts = [{"name": mount.unit, "mountPath": path_of(mount.unit)} for mount in unit.mounts]
+    mounts = [_mounted(mount) for mount in unit.mounts]
     container: dict[str, Any] = {
         "name": unit.name,
         "image": settings.images + unit.image,
         "command": list(unit.command),
         "env": [_variable(name, value, unit) for name, value in environment(unit, site, settings).items()],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": _UNPRIVILEGED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    found = {"volumeMounts": mounts, "resources": resources, **_serving(unit, site)}
+    found = {"volumeMounts": [*mounts, _SCRATCHED], "resources": resources, **_serving(unit, site)}
     return container | {key: value for key, value in found.items() if value}
 
 
@@ -129,12 +143,39 @@ def _variable(name: str, value: Text, unit: Process | Task) -> dict[str, Any]:
 def _volume(mount: Mount) -> dict[str, Any]:
     match mount.holds:
         case "credentials":
-            source: dict[str, Any] = {"secret": {"secretName": mount.unit, "defaultMode": 0o440}}
+            secret: dict[str, Any] = {"secretName": mount.unit, "defaultMode": 0o440}
+            return {"name": f"{mount.unit}{_SECRET}", "secret": secret}
         case "settings":
-            source = {"configMap": {"name": mount.unit, "defaultMode": 0o444}}
+            source: dict[str, Any] = {"configMap": {"name": mount.unit, "defaultMode": 0o444}}
         case "volume":
             source = {"persistentVolumeClaim": {"claimName": mount.unit}}
     return {"name": mount.unit, **source}
+
+
+def _mounted(mount: Mount) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": mount.unit, "mountPath": path_of(mount.unit)}
+    return {**found, "readOnly": True} if mount.holds == "settings" else found
+
+
+def _copy(name: str) -> dict[str, Any]:
+    return {"name": name, "emptyDir": {"medium": "Memory"}}
+
+
+def _copying(unit: Process | Task, copied: list[str], settings: Settings) -> dict[str, Any]:
+    """What copies files with secrets into the pod's own memory before anything else of it runs.
+
+    A Secret is read-only whatever its mode, and Airflow 3.3.2 opens the file of its logins for writing.
+    """
+    secrets = [
+        {"name": f"{name}{_SECRET}", "mountPath": f"{_SECRETS}/{name}", "readOnly": True} for name in copied
+    ]
+    return {
+        "name": "files",
+        "image": settings.images + unit.image,
+        "command": ["/bin/sh", "-c", _COPY, "sh", *copied],
+        "securityContext": _UNPRIVILEGED,
+        "volumeMounts": [*secrets, *({"name": name, "mountPath": path_of(name)} for name in copied)],
+    }
 
 
 def _probe(probe: Probe | Exchange, unit: Process, site: Site) -> dict[str, Any]:

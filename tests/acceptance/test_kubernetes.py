@@ -5,21 +5,18 @@ The nodes are simulated: pods are ready at once and jobs succeed. The API server
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from cli.ports import free_port
 from tests.conformance.kubernetes_rig import Hands
 
-from .world import ARMILLARY, until
+from .daemon import Daemon
+from .world import until
 
 pytestmark = pytest.mark.cluster
 
@@ -28,7 +25,6 @@ INSERT INTO armillary.workspaces (name) VALUES ('demo');
 INSERT INTO armillary.deployments (workspace, name, cluster, airflow_version, dags_folder)
 VALUES ('demo', 'hello', 'east', '3.3.2', '/opt/airflow/dags');
 """
-_NAMESPACE = "armillary-demo-hello"
 _MADE = {
     "Namespace": 1,
     "ServiceAccount": 1,
@@ -40,53 +36,6 @@ _MADE = {
 }
 
 
-class Daemon:
-    """A daemon as a process, on a database and a home of its own."""
-
-    def __init__(self, home: Path, database: str, hands: Hands) -> None:
-        self.home, self.database, self.hands = home, database, hands
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with (self.home / "serve.log").open("ab") as log:
-            place = ["--home", str(self.home), "--database", self.database, "--port", str(free_port())]
-            self.process = subprocess.Popen(
-                [ARMILLARY, "serve", *place], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        until(
-            "the cluster to be offered", lambda: self.sql("SELECT 1 FROM armillary.clusters WHERE name = 'east'")
-        )
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
-        self.process.wait(timeout=30)
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-    def led(self) -> int:
-        """How many daemons have led so far."""
-        return (self.home / "serve.log").read_text().count("leadership changed")
-
-    def is_well(self) -> bool:
-        told = "SELECT synced, ready FROM armillary.fleet WHERE generation = observed_generation"
-        return self.sql(told) == [("True", "True")]
-
-    def settle(self) -> None:
-        until("demo/hello to be Synced and Ready", self.is_well, seconds=90, every=0.1)
-
-    def there(self, kind: str) -> dict[str, dict[str, Any]]:
-        """What is in the deployment's namespace of a kind, by name."""
-        found = self.hands.listed(kind, "app.kubernetes.io/managed-by=armillary")
-        inside = [
-            one for one in found if _NAMESPACE in (one["metadata"].get("namespace"), one["metadata"]["name"])
-        ]
-        return {one["metadata"]["name"]: one for one in inside}
-
-
 @pytest.fixture(scope="module")
 def daemon(
     kubeconfig: Path,
@@ -95,12 +44,10 @@ def daemon(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Daemon]:
     home = tmp_path_factory.mktemp("kubernetes-home")
-    (home / "armillary.toml").write_text(
-        f'resync_interval_seconds = 5\n[kubernetes.east]\nkubeconfig = "{kubeconfig}"\nimages = "example.org/"\n'
-    )
     hands = Hands(kubeconfig)
     with make_database(template=template_database) as database:
-        one = Daemon(home, database, hands)
+        one = Daemon(home=home, database=database, hands=hands)
+        one.configure(kubeconfig, images="example.org/")
         try:
             one.start()
             one.sql(_ASK)
@@ -108,7 +55,7 @@ def daemon(
             yield one
         finally:
             one.end()
-            hands.forget(_NAMESPACE)
+            hands.forget(one.namespace)
             hands.close()
 
 
@@ -124,7 +71,7 @@ def test_a_row_becomes_an_airflow_on_the_cluster(daemon: Daemon):
 
 def test_whatever_is_removed_comes_back_and_the_rest_is_not_touched(daemon: Daemon):
     before = daemon.there("Deployment")
-    daemon.hands.remove("Deployment", _NAMESPACE, "triggerer")
+    daemon.hands.remove("Deployment", daemon.namespace, "triggerer")
     old = before["triggerer"]["metadata"]["uid"]
     until("the triggerer to be another", lambda: _uid(daemon, "triggerer") not in (None, old))
     daemon.settle()
@@ -190,4 +137,4 @@ def _versions(daemon: Daemon) -> dict[str, str]:
 def _pods(daemon: Daemon) -> list[str]:
     found = daemon.hands.listed("Pod")
     running = [one for one in found if (one.get("status") or {}).get("phase") == "Running"]
-    return [one["metadata"]["name"] for one in running if one["metadata"]["namespace"] == _NAMESPACE]
+    return [one["metadata"]["name"] for one in running if one["metadata"]["namespace"] == daemon.namespace]

@@ -184,6 +184,10 @@ class AirflowApi:
         """A task instance."""
         return self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}")
 
+    def get(self, path: str) -> Any:
+        """The answer to a GET."""
+        return self._ask("GET", path)
+
     def _known(self, dag: str) -> bool:
         try:
             self._ask("GET", f"/api/v2/dags/{dag}")

@@ -21,7 +21,7 @@ import psycopg
 
 from state.embedded import prepare
 from state.migrate import migrate
-from tests.conftest import _running
+from tests.conftest import running
 from tests.sql.meetings import MEETINGS, Meeting, meet
 from tests.sql.test_wrong_statements import CATALOGUE
 from tests.sql.wrong import Answer, Wrong, answer_to, digest, faults, fill, people
@@ -58,7 +58,7 @@ def _database() -> Iterator[str]:
     folder.chmod(0o755)
     try:
         server = prepare(folder / "home")
-        with _running(server, folder / "postgres.log"):
+        with running(server, folder / "postgres.log"):
             url = server.url_of("wrong")
             with psycopg.connect(server.url_of("postgres"), autocommit=True) as sql:
                 sql.execute("CREATE DATABASE wrong")
