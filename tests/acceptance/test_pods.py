@@ -111,12 +111,12 @@ class Pods:
 
 @pytest.fixture(scope="module")
 def pods(scratch: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
-    files = root_filesystems(*_RUNTIMES.values())
     folder = tmp_path_factory.mktemp("pods")
     dags = folder / "layer" / "opt" / "airflow" / "dags"
     dags.mkdir(parents=True)
     dags.joinpath("some.py").write_text(_DAGS)
     with OwnCluster.started("real") as cluster:
+        files = root_filesystems(*_RUNTIMES.values())
         for name, file in zip(_RUNTIMES, files, strict=True):
             cluster.image(name, file, folder / "layer", environment=ENVIRONMENT, user=USER)
         server = prepare(scratch / "pods")
