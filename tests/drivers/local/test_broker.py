@@ -212,7 +212,7 @@ async def test_each_replica_knows_its_own_name(world: World):
 def test_every_image_that_there_is_a_lock_for_is_found_by_its_name():
     images = {lock.image for lock in read_locks(shipped_locks()).values()}
 
-    assert images == {"airflow:3.3.2", BROKER_IMAGE}
+    assert images == {"airflow:2.11.2", "airflow:3.3.2", BROKER_IMAGE}
 
 
 async def test_a_broker_of_another_version_is_refused_naming_what_there_is(broker: World):
