@@ -22,6 +22,7 @@ _STOP = "UPDATE armillary.deployments SET hibernated = true WHERE deployment = '
 _NAME = "UPDATE armillary.deployments SET name = '{}' WHERE deployment = 'demo/{}'"
 _WAITS = "PostgreSQL ends the wait by itself; who is in the way: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity"
 _AGAIN = "PostgreSQL undoes one of two that meet; the same transaction once more succeeds"
+_LOOKED_SECONDS = 2.0  # PostgreSQL looks once, after its deadlock_timeout of a second
 _SECONDS = 10.0
 
 
@@ -87,11 +88,15 @@ def meet(meeting: Meeting, urls: dict[str, str], eye: Sql) -> Answer:
             other.execute(statement.encode())
         if meeting.first and not meeting.then and "ISOLATION" in meeting.first[0]:
             other.commit()  # what a snapshot does not see is there before
-        told = pool.submit(_run, ours, meeting.case.statements)
-        _until_met(eye, ours, told)
         if meeting.then:
-            pool.submit(other.execute, meeting.then.encode()).result(_SECONDS)
-        elif meeting.ends == "ROLLBACK":
+            theirs = pool.submit(other.execute, meeting.then.encode())
+            _until_given_up_looking(eye, other)
+            told = pool.submit(_run, ours, meeting.case.statements)
+            theirs.result(_SECONDS)
+        else:
+            told = pool.submit(_run, ours, meeting.case.statements)
+            _until_met(eye, ours, told)
+        if meeting.ends == "ROLLBACK":
             told.result(_SECONDS)  # the other one idles until ours has given up
         other.execute(meeting.ends.encode())
         return told.result(_SECONDS)
@@ -114,3 +119,12 @@ def _until_met(eye: Sql, ours: Sql, told: Future[Answer]) -> None:
     while not told.done() and not one(eye, "SELECT cardinality(pg_blocking_pids(%s))", ours.info.backend_pid):
         assert time.monotonic() < deadline, "neither refused nor waiting"
         time.sleep(0.01)
+
+
+def _until_given_up_looking(eye: Sql, other: Sql) -> None:
+    """Until the other one waits for so long that it looks for no deadlock any more: whoever comes then gives way."""
+    waits = "SELECT extract(epoch FROM now() - query_start) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + _SECONDS
+    while not (found := eye.execute(waits, (other.info.backend_pid,)).fetchall()) or found[0][0] < _LOOKED_SECONDS:
+        assert time.monotonic() < deadline, "it does not wait"
+        time.sleep(0.05)
