@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.memory import in_memory
+
 _NAMED = "ARMILLARY_TEST_KUBECONFIG"
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "cluster" / "cluster.py"
 _UP_SECONDS = 120.0
@@ -32,7 +34,7 @@ def kubeconfig() -> Iterator[Path]:
         return
     if not _BESIDE.exists():
         pytest.skip(f"NO KUBERNETES: set {_NAMED} to the kubeconfig of a cluster for tests")
-    with tempfile.TemporaryDirectory(prefix="armillary-test-cluster-") as folder:
+    with tempfile.TemporaryDirectory(prefix="armillary-test-cluster-", dir=in_memory()) as folder:
         # a process group of its own: Ctrl-C ends the tests, and they end the cluster
         _run("up", folder=folder, seconds=_UP_SECONDS)
         try:
@@ -58,7 +60,8 @@ class OwnCluster:
             pytest.skip(
                 "NO KUBERNETES OF OUR OWN: only one that is started here may be killed, or have a real node"
             )
-        with tempfile.TemporaryDirectory(prefix="armillary-test-cluster-") as folder:
+        where = None if nodes == "real" else in_memory()  # a real node's images are gigabytes
+        with tempfile.TemporaryDirectory(prefix="armillary-test-cluster-", dir=where) as folder:
             try:
                 if nodes == "real":
                     _start_really(folder)

@@ -24,6 +24,7 @@ from state.embedded import Embedded, prepare
 from state.embedded_files import configure
 from state.unprivileged import unprivileged
 from tests.clusters import kubeconfig  # noqa: F401 - a fixture for all
+from tests.memory import in_memory
 
 # pytest-asyncio asks for the current loop before each test; asked the first time, asyncio would make one that
 # nobody closes, and an unclosed loop is a warning, thus an error
@@ -104,7 +105,7 @@ def _wait_ready(server: Embedded, process: subprocess.Popen[bytes], log: Path) -
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
     """A folder for the session that the user PostgreSQL drops to may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="armillary-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="armillary-test-", dir=in_memory()))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
