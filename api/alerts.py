@@ -33,6 +33,7 @@ def _unwell(said: Document) -> Unwell:
     return Unwell(
         deployment=f"{said['workspace']}/{said['name']}",
         since=since,
+        emails=tuple(said["emails"]),
         condition=None if said["type"] is None else _condition(said, since),
     )
 

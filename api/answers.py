@@ -153,6 +153,7 @@ class Alert(Document):
     since: AwareDatetime | None
     message: str
     what_to_do: str
+    emails: list[str] = Field(description="Who is to be told: the deployment's alert e-mails.")
 
 
 class Health(Document):

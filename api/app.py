@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api import alerts, default_variables, deployments, health, logs, observations, parts, usage, workspaces
+from api import (
+    alert_emails,
+    alerts,
+    default_variables,
+    deployments,
+    health,
+    logs,
+    observations,
+    parts,
+    usage,
+    workspaces,
+)
 from api.auth import authenticated
 from api.context import CONTEXT, Context
 from api.metrics import METRICS, Metrics
@@ -27,6 +38,7 @@ ALL_ROUTES: tuple[Route, ...] = (
     *deployments.ROUTES,
     *parts.ROUTES,
     *default_variables.ROUTES,
+    *alert_emails.ROUTES,
     *observations.ROUTES,
     *logs.ROUTES,
     *usage.ROUTES,

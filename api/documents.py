@@ -108,6 +108,16 @@ class DefaultVariable(Document):
     value: str = Field(description="Its value.", json_schema_extra=told(maxLength=131072))
 
 
+class AlertEmail(Document):
+    """Who is to be told when something is wrong with a deployment."""
+
+    model_config = _like({"email": "data-team@example.org"})
+
+    email: str = Field(
+        description="An address. Capital letters make no other one.", json_schema_extra=told(maxLength=200)
+    )
+
+
 class Deployment(Document):
     """One Airflow, as it should be. A member left out of a PUT has its default; of a PATCH, it stays."""
 

@@ -24,6 +24,7 @@ _NAMES = {
     "variable": "REGION",
     "unit": "scheduler",
     "cluster": "local",
+    "email": "data-team@example.org",
 }
 _BEGIN = "<!-- made by: python -m api.statements -->\n"
 _END = "<!-- end -->\n"
@@ -73,6 +74,11 @@ _INSERT = (
 )
 _VARIABLE = _DEPLOYMENT + "/variables/{variable}"
 _INSERT_VARIABLE = "INSERT INTO armillary.variables (deployment, key, value) VALUES ('demo/hello', 'REGION', 'eu')"
+
+
+_INSERT_EMAIL = (
+    "INSERT INTO armillary.alert_emails (deployment, email) VALUES ('demo/hello', 'data-team@example.org')"
+)
 
 
 def _layer(path: str, layer: str, name: str) -> tuple[Operation, ...]:
@@ -214,6 +220,14 @@ OPERATIONS: tuple[Operation, ...] = (
         before=(_INSERT_VARIABLE,),
         statements=(f"DELETE FROM armillary.variables WHERE {_HERE} AND key = 'REGION'",),
     ),
+    _get(_DEPLOYMENT + "/alert-emails", f"SELECT email FROM armillary.alert_emails WHERE {_HERE}"),
+    Operation(method="PUT", path=_DEPLOYMENT + "/alert-emails/{email}", statements=(_INSERT_EMAIL,)),
+    Operation(
+        method="DELETE",
+        path=_DEPLOYMENT + "/alert-emails/{email}",
+        before=(_INSERT_EMAIL,),
+        statements=(f"DELETE FROM armillary.alert_emails WHERE {_HERE} AND email = 'data-team@example.org'",),
+    ),
     *_layer("/v1/default-variables", "platform", ""),
     *_layer("/v1/clusters/{cluster}/default-variables", "cluster", "local"),
     *_layer(_WORKSPACE + "/default-variables", "workspace", "demo"),
@@ -241,6 +255,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/v1/alerts",
         "SELECT deployment, ready_reason, message FROM armillary.fleet WHERE synced <> 'True' OR ready <> 'True'",
         "SELECT * FROM armillary.waiting",
+        "SELECT * FROM armillary.alert_emails",
     ),
     _get("/healthz", why_none="it is about the daemon's process"),
     _get("/readyz", why_none="it is about the daemon's process"),

@@ -7,7 +7,7 @@ the most telling is shown, so that a held unit is not also told as "not Ready".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -32,6 +32,7 @@ class Unwell:
     deployment: str
     since: datetime
     condition: Condition | None = None
+    emails: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ class Alert:
     what_to_do: str
     deployment: str | None = None
     since: datetime | None = None
+    emails: tuple[str, ...] = ()
+    """Who is to be told. What is wrong with the daemon itself is told nobody in particular."""
 
 
 def alerts(
@@ -63,7 +66,7 @@ def alerts(
     for one in unwell:
         judged = _judge(one, now)
         if judged is not None and (one.deployment not in worst or judged[0] < worst[one.deployment][0]):
-            worst[one.deployment] = judged
+            worst[one.deployment] = judged[0], replace(judged[1], emails=one.emails)
     return (*_of_daemon(progress, now), *map(_unguarded, unguarded), *(worst[name][1] for name in sorted(worst)))
 
 

@@ -55,7 +55,7 @@ _UNWELL = """\
 SELECT jsonb_build_object(
            'workspace', w.name, 'name', d.name, 'generation', d.generation, 'stage', core.stage_of(d),
            'hibernated', d.hibernated, 'type', c.type, 'status', c.status, 'reason', c.reason,
-           'message', c.message, 'since', coalesce(c.since, d.changed_at))
+           'message', c.message, 'since', coalesce(c.since, d.changed_at), 'emails', core.alert_emails_of(d.id))
   FROM core.deployments d JOIN core.workspaces w ON w.id = d.workspace_id
   LEFT JOIN core.conditions c ON c.owner = d.owner
  WHERE c.status IS DISTINCT FROM 'True' ORDER BY w.name, d.name, d.id, c.type
@@ -174,6 +174,26 @@ class Desired:
         of, name = layer
         statement: LiteralString = "SELECT core.delete_default_variable(%(layer)s, %(name)s, %(key)s)"
         await self._act(statement, actor, layer=of, name=name, key=key)
+
+    async def alert_emails(self, workspace: str, name: str) -> list[str]:
+        """The addresses that a deployment tells when something is wrong, in order. Raises NotFound."""
+        found: list[str] = await self.database.read_value(
+            "SELECT core.alert_emails_of(core.resolve(%(path)s))", {"path": f"{workspace}/{name}"}
+        )
+        return found
+
+    async def put_alert_email(self, workspace: str, name: str, email: str, *, actor: str) -> bool:
+        """Let a deployment tell an address; True when it did not before.
+
+        Raises NotFound, InvalidSpec, GenerationConflict when somebody does the same at the same moment.
+        """
+        statement: LiteralString = "SELECT core.put_alert_email(%(path)s, %(email)s)"
+        return bool(await self._act(statement, actor, path=f"{workspace}/{name}", email=email))
+
+    async def delete_alert_email(self, workspace: str, name: str, email: str, *, actor: str) -> None:
+        """Let a deployment tell an address no more. Raises NotFound."""
+        statement: LiteralString = "SELECT core.delete_alert_email(%(path)s, %(email)s)"
+        await self._act(statement, actor, path=f"{workspace}/{name}", email=email)
 
     async def owner(self, workspace: str, name: str) -> Owner:
         """Whom a deployment's units belong to. Raises NotFound."""

@@ -13,10 +13,43 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.path_among_others IS 'workspace/name; workspace/name@release while another deployment has the name.';
 
-CREATE FUNCTION core.lock_names() RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(hashtext('armillary.deployments'))
-$$;
+CREATE FUNCTION core.lock_names() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_try_advisory_xact_lock(hashtext('armillary.deployments')) THEN
+        RETURN;
+    END IF;
+    IF split_part(current_setting('armillary.changed', true), ' ', 1) = pg_current_xact_id()::text THEN
+        PERFORM core.await_names();
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('armillary.deployments'));
+END $$;
 COMMENT ON FUNCTION core.lock_names IS 'One transaction at a time gives or frees a name, a release or ports.';
+
+-- Names come before rows. A transaction that has changed rows first and then wants the names may be waited for by whoever has
+-- them: it gives way, at once and by name, where PostgreSQL would undo one of the two after a second.
+CREATE FUNCTION core.await_names() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE until timestamptz := clock_timestamp() + interval '1 second';
+BEGIN
+    WHILE clock_timestamp() < until AND NOT pg_try_advisory_xact_lock(hashtext('armillary.deployments')) LOOP
+        IF core.names_wait_for_us() THEN
+            PERFORM core.conflict('Somebody who gives or frees a name waits for what this transaction has changed before.',
+                'Run the transaction again; what makes, renames, deletes or undeletes deployments comes first in it.');
+        END IF;
+        PERFORM pg_sleep(0.02);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION core.await_names IS 'Waits up to a second for the names. Raises when who has them waits for this transaction.';
+
+CREATE FUNCTION core.names_wait_for_us() RETURNS boolean LANGUAGE sql AS $$
+    WITH RECURSIVE ahead(pid) AS (
+        SELECT l.pid FROM pg_locks l
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+           AND (l.classid::bigint << 32 | l.objid::bigint) = hashtext('armillary.deployments')
+        UNION SELECT b.pid FROM ahead a, unnest(pg_blocking_pids(a.pid)) AS b(pid))
+    SELECT EXISTS (SELECT FROM ahead a WHERE a.pid = pg_backend_pid())
+$$;
+COMMENT ON FUNCTION core.names_wait_for_us IS 'True when whoever has the names waits for this session, through others perhaps.';
 
 CREATE FUNCTION core.name_group(workspace bigint, called text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -57,16 +90,17 @@ CREATE FUNCTION core.parts_renamed() RETURNS trigger LANGUAGE plpgsql SECURITY D
 BEGIN
     UPDATE core.components c SET path = NEW.path WHERE c.deployment_id = NEW.id;
     UPDATE core.variables v SET path = NEW.path WHERE v.deployment_id = NEW.id;
+    UPDATE core.alert_emails a SET path = NEW.path WHERE a.deployment_id = NEW.id;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION core.parts_renamed IS 'Trigger: components and variables are named by their deployment.';
+COMMENT ON FUNCTION core.parts_renamed IS 'Trigger: components, variables and alert e-mails are named by their deployment.';
 
 CREATE FUNCTION core.part_named() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN
     NEW.path := (SELECT d.path FROM core.deployments d WHERE d.id = NEW.deployment_id);
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION core.part_named IS 'Trigger: a component or a variable is named by its deployment.';
+COMMENT ON FUNCTION core.part_named IS 'Trigger: a component, a variable or an alert e-mail is named by its deployment.';
 
 CREATE FUNCTION core.workspace_renamed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
 BEGIN
@@ -115,5 +149,6 @@ BEGIN
     UPDATE core.deployments d SET path = core.path_among_others(d) WHERE d.path IS DISTINCT FROM core.path_among_others(d);
     UPDATE core.components c SET path = d.path FROM core.deployments d WHERE d.id = c.deployment_id AND c.path IS DISTINCT FROM d.path;
     UPDATE core.variables v SET path = d.path FROM core.deployments d WHERE d.id = v.deployment_id AND v.path IS DISTINCT FROM d.path;
+    UPDATE core.alert_emails a SET path = d.path FROM core.deployments d WHERE d.id = a.deployment_id AND a.path IS DISTINCT FROM d.path;
 END $$;
 COMMENT ON FUNCTION core.name_again IS 'Names what a restore without triggers left without its name.';

@@ -38,6 +38,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION core.check_has_readers IS 'Raises when a variable is for a component that an executor does not have.';
 
+-- A statement on components has its component and waits for the deployment; one that gives another executor has the deployment, and
+-- would wait for the component for ever. Neither can let go of what it has, so this one gives way, at once and by name.
+CREATE FUNCTION core.lock_left_overs(ids bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE taken text;
+BEGIN
+    WITH left_over AS (
+        SELECT c.deployment_id, c.component, c.path FROM core.components c JOIN core.deployments d ON d.id = c.deployment_id
+         WHERE d.id = ANY (ids) AND core.is_left_over(c, d.executor)),
+    free AS (
+        SELECT c.deployment_id, c.component FROM core.components c JOIN left_over USING (deployment_id, component)
+         ORDER BY 1, 2 FOR UPDATE OF c SKIP LOCKED)
+    SELECT string_agg(format('%s of %s', l.component, l.path), ', ' ORDER BY l.path, l.component) INTO taken
+      FROM left_over l LEFT JOIN free f USING (deployment_id, component) WHERE f.component IS NULL;
+    IF taken IS NOT NULL THEN
+        PERFORM core.conflict(format('Somebody is changing at this moment what goes with the executor: %s.', left(taken, 500)),
+            'Run it again when they are done.');
+    END IF;
+END $$;
+COMMENT ON FUNCTION core.lock_left_overs IS 'Locks the components that deployments'' executors do not have. Raises when somebody else has one.';
+
 -- without nested loops, as core.deployments_changed: a plan that was made for one row would be kept for ten thousand
 CREATE FUNCTION core.executors_followed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = core, pg_temp SET enable_nestloop = off AS $$
@@ -48,6 +68,7 @@ BEGIN
     END IF;
     PERFORM core.check_has_readers(v, d.executor) FROM core.variables v JOIN core.deployments d ON d.id = v.deployment_id
       WHERE d.id = ANY (moved) AND v.components <> '{}';
+    PERFORM core.lock_left_overs(moved);
     DELETE FROM core.components c USING core.deployments d
      WHERE d.id = c.deployment_id AND d.id = ANY (moved) AND core.is_left_over(c, d.executor);
     PERFORM core.give_components(d.id, d.executor) FROM core.deployments d WHERE d.id = ANY (moved);

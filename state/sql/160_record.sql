@@ -201,6 +201,7 @@ BEGIN
     PERFORM set_config('armillary.removing', gone, true);
     DELETE FROM core.variables v WHERE v.deployment_id = removing.id;
     DELETE FROM core.components c WHERE c.deployment_id = removing.id;
+    DELETE FROM core.alert_emails a WHERE a.deployment_id = removing.id;
     DELETE FROM core.deployments d WHERE d.id = removing.id;
     PERFORM set_config('armillary.removing', '', true);
     DELETE FROM core.status s WHERE s.owner = gone;

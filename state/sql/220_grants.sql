@@ -26,7 +26,8 @@ REVOKE INSERT, UPDATE, DELETE ON core.airflow_versions, core.component_catalogue
     core.reserved_variables FROM armillary_daemon;
 GRANT SELECT ON ALL TABLES IN SCHEMA core TO armillary_api;
 REVOKE SELECT ON core.secret_inbox FROM armillary_api;
-GRANT INSERT, UPDATE, DELETE ON core.workspaces, core.deployments, core.components, core.variables, core.default_variables, core.tokens
+GRANT INSERT, UPDATE, DELETE ON core.workspaces, core.deployments, core.components, core.variables, core.default_variables,
+    core.alert_emails, core.tokens
     TO armillary_api;
 GRANT INSERT ON core.events TO armillary_api;
 GRANT SELECT ON ALL TABLES IN SCHEMA armillary TO armillary_daemon, armillary_api;

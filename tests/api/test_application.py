@@ -16,6 +16,7 @@ PUBLIC = {"/healthz", "/readyz", "/metrics"}
 def filled(path):
     names = {
         "cluster": "local",
+        "email": "ann@example.org",
         "workspace": "demo",
         "deployment": "hello",
         "component": "scheduler",

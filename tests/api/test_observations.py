@@ -153,6 +153,17 @@ async def test_alerts_tell_what_is_wrong_across_the_fleet(api, hello, record, en
     assert "/logs/migrate" in failed["what_to_do"]
 
 
+async def test_what_is_wrong_with_a_deployment_names_who_is_to_be_told(api, hello, record):
+    await record(status=status_of())
+    untold = (await api.get("/v1/alerts")).json
+    for email in ("bob@example.org", "ann@example.org"):
+        await api("PUT", f"{HELLO}/alert-emails/{email}")
+    told = (await api.get("/v1/alerts")).json
+
+    assert [one["emails"] for one in untold] == [[]]
+    assert [one["emails"] for one in told] == [["ann@example.org", "bob@example.org"]]
+
+
 async def test_a_well_fleet_and_a_hibernated_one_have_no_alerts(api, hello, record):
     await record(status=status_of(reason=Reason.STOPPED, seconds=86400))
 

@@ -26,10 +26,12 @@ from tests.sql.twins import (
     change_deployment,
     delete,
     delete_default,
+    delete_email,
     deployment_at,
     make_deployment,
     make_workspace,
     put_default,
+    put_email,
     put_variable,
     replace_deployment,
 )
@@ -230,6 +232,22 @@ def _defaults(draw: st.DrawFn) -> Step:
             return delete_default(layer, name, key)
 
 
+_EMAILS = ("ann@example.org", "Ann@Example.org", "a/b~c+d@x-1.example", "o'neil@localhost")
+_WRONG_EMAILS = ("nobody", "a b@c", "a@b..c", "a@-b", "@x", "a@b\u00fc", "a@" + "b" * 64)
+
+
+@st.composite
+def _emails(draw: st.DrawFn) -> Step:
+    workspace, name = draw(_WORKSPACE), draw(_NAME)
+    match draw(st.sampled_from(("put", "put", "put", "wrong", "remove"))):
+        case "put":
+            return put_email(workspace, name, draw(st.sampled_from(_EMAILS)))
+        case "wrong":
+            return put_email(workspace, name, draw(st.sampled_from(_WRONG_EMAILS)), is_wrong=True)
+        case _:
+            return delete_email(workspace, name, draw(st.sampled_from(_EMAILS)))
+
+
 _WRONG_VARIABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "reserved": ("AIRFLOW__CORE__FERNET_KEY", {"value": "x"}),
     "reserved secret": ("AIRFLOW_HOME", {"value": "x", "secret": True}),
@@ -291,7 +309,7 @@ def steps(*, by_function: bool = True) -> st.SearchStrategy[Step]:
         _variables(),
         _operations(by_function=by_function),
     ]
-    return st.one_of(_workspaces(), *common, _defaults(), _deletions(), st.just(Seal()))
+    return st.one_of(_workspaces(), *common, _defaults(), _emails(), _deletions(), st.just(Seal()))
 
 
 def sequences(*, by_function: bool = True) -> st.SearchStrategy[list[Step]]:

@@ -50,6 +50,7 @@ _DESIRED = {
         SELECT to_jsonb(d) - ARRAY['changed_in', 'changed_at', 'changed_by']
           FROM core.deployments d ORDER BY id""",
     "default variables": "SELECT to_jsonb(v) FROM core.default_variables v ORDER BY id",
+    "alert emails": "SELECT to_jsonb(a) FROM core.alert_emails a ORDER BY deployment_id, lower(email)",
     "effective variables": "SELECT to_jsonb(v) FROM armillary.effective_variables v ORDER BY deployment, key",
     "specs": """
         SELECT jsonb_build_array(d.id, core.document(d.id), core.spec_of(d))

@@ -37,6 +37,7 @@ core.deployments                  rawd     rawd    -       -       -        -
 core.components                   rawd     rawd    -       -       -        -
 core.variables                    rawd     rawd    -       -       -        -
 core.default_variables            rawd     rawd    -       -       -        -
+core.alert_emails                 rawd     rawd    -       -       -        -
 core.tokens                       rawd     rawd    -       -       -        -
 core.events                       rawd     ra      -       -       -        -
 core.secret_inbox                 rawd     -       -       -       -        -

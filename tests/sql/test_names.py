@@ -76,7 +76,7 @@ def restored_without_triggers(sql, tables):
 
 
 def test_triggers_that_a_restore_left_ordinary_fire_always_again_within_a_minute(sql, database_url):
-    tables = ("workspaces", "deployments", "components", "variables")
+    tables = ("workspaces", "deployments", "components", "variables", "alert_emails")
     before = rows(sql, KINDS)
     restored_without_triggers(sql, tables)
     assert rows(sql, KINDS) != before
@@ -137,7 +137,7 @@ def test_what_a_restore_without_triggers_left_unnamed_is_named_within_a_minute(s
     assert owner(sql)
 
 
-@pytest.mark.parametrize("view", ["deployments", "components", "variables", "fleet"])
+@pytest.mark.parametrize("view", ["deployments", "components", "variables", "alert_emails", "fleet"])
 def test_an_index_finds_what_is_named(sql, view):
     sql.execute("SET enable_seqscan = off")
     plan = "\n".join(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 WORKSPACES = ("ads", "bi")
 NAMES = ("one", "two")
@@ -188,6 +189,37 @@ def delete_default(layer: str, name: str, key: str) -> Twin:
         path=_default_at(layer, name, key),
         statements=(Statement(statement, (layer, name, key)),),
     )
+
+
+def put_email(workspace: str, name: str, email: str, *, is_wrong=False) -> Twin:
+    target = f"{workspace}/{name}"
+    update = Statement(
+        "UPDATE armillary.alert_emails SET email = %s WHERE deployment = %s AND lower(email) = lower(%s)",
+        (email, target, email),
+        otherwise=Statement(
+            "INSERT INTO armillary.alert_emails (deployment, email) VALUES (%s, %s)", (target, email)
+        ),
+    )
+    return Twin(
+        method="PUT",
+        path=_email_at(workspace, name, email),
+        statements=(update,),
+        place="/alert_emails/" + email.replace("~", "~0").replace("/", "~1"),
+        is_wrong=is_wrong,
+    )
+
+
+def delete_email(workspace: str, name: str, email: str) -> Twin:
+    statement = "DELETE FROM armillary.alert_emails WHERE deployment = %s AND lower(email) = lower(%s)"
+    return Twin(
+        method="DELETE",
+        path=_email_at(workspace, name, email),
+        statements=(Statement(statement, (f"{workspace}/{name}", email)),),
+    )
+
+
+def _email_at(workspace: str, name: str, email: str) -> str:
+    return f"{deployment_at(workspace, name)}/alert-emails/{quote(email, safe='')}"
 
 
 def _default_at(layer: str, name: str, key: str) -> str:

@@ -125,6 +125,10 @@ def fill(url: str) -> None:
         admin.execute(
             "INSERT INTO armillary.default_variables (key, value) VALUES ('PROXY', 'p'), ('REGION', 'eu')"
         )
+        admin.execute(
+            "INSERT INTO armillary.alert_emails (deployment, email) VALUES"
+            " ('demo/hello', 'ann@example.org'), ('demo/hello', 'bob@example.org')"
+        )
         admin.execute("DELETE FROM armillary.deployments WHERE deployment = 'demo/going'")
     with psycopg.connect(url, autocommit=True) as sql:
         sql.execute("SELECT core.seal(id, 'k1', '\\x00') FROM core.inbox_take(100)")

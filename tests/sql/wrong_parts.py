@@ -10,6 +10,7 @@ from tests.sql.wrong import Wrong, wrong
 _PART = "UPDATE armillary.components SET {} WHERE deployment = 'demo/hello' AND component = '{}'"
 _VAR = "INSERT INTO armillary.variables (deployment, key, value) VALUES ('demo/hello', {})"
 _SECRET = "UPDATE armillary.variables SET {} WHERE deployment = 'demo/hello' AND key = 'HUSH'"
+_EMAIL = "INSERT INTO armillary.alert_emails (deployment, email) VALUES ({})"
 _LAYER = "INSERT INTO armillary.default_variables (layer, name, key, value) VALUES ({})"
 _HERE = "In deployment demo/hello."
 _TYPED = "PostgreSQL reads a statement's constants before any row of ours exists; it names the value and its place"
@@ -68,6 +69,15 @@ PARTS: tuple[Wrong, ...] = (
     wrong("a reserved default", _LAYER.format("'platform', '', 'AIRFLOW_HOME', 'x'"), "AR003", "Armillary's own", "Leave it out"),
     wrong("a default twice", _LAYER.format("'platform', '', 'PROXY', 'x'"), "AR002", "default variable PROXY in that layer already", "UPDATE armillary.default_variables"),
     wrong("a default renamed to another one", "UPDATE armillary.default_variables SET key = 'REGION' WHERE key = 'PROXY'", "AR002", "default variable REGION in that layer already", "another name"),
+    wrong("a bad e-mail address", _EMAIL.format("'demo/hello', 'nobody'"), "AR003", "'nobody' cannot be an e-mail address", "team@example.org", detail=_HERE),
+    wrong("an e-mail address with a name around it", _EMAIL.format("'demo/hello', 'Ann <ann@example.org>'"), "AR003", "cannot be an e-mail address", "without a name around it", detail=_HERE),
+    wrong("an e-mail address of two lines", _EMAIL.format("'demo/hello', E'a@b.example\\nBcc: c@d.example'"), "AR003", "cannot be an e-mail address", "one address", detail=_HERE),
+    wrong("an e-mail address of 10 MB", _EMAIL.format("'demo/hello', repeat('a', 10000000) || '@b'"), "AR003", "'a{60}' cannot be", "at most 200", detail=_HERE),
+    wrong("no e-mail address", _EMAIL.format("'demo/hello', NULL"), "AR003", "NULL cannot be an e-mail address", "one address", detail=_HERE),
+    wrong("an e-mail address twice", _EMAIL.format("'demo/hello', 'ANN@example.org'"), "AR002", "demo/hello tells ANN@example.org already", "Capital letters"),
+    wrong("an e-mail address made another one that is there", "UPDATE armillary.alert_emails SET email = 'Bob@example.org' WHERE email = 'ann@example.org'", "AR002", "tells Bob@example.org already", "Nothing is to be done"),
+    wrong("an e-mail address of nobody", _EMAIL.format("'demo/nope', 'ann@example.org'"), "AR001", "no deployment 'demo/nope'", "There are"),
+    wrong("an e-mail address moved", "UPDATE armillary.alert_emails SET deployment = 'demo/taken'", "0A000", 'cannot update column "deployment"', detail="not columns of their base", raw=_COMPUTED),
     wrong("grace that cannot be", "UPDATE armillary.defaults SET grace_seconds = -1", "AR003", "grace_seconds cannot be -1", "between 0 and", detail="armillary.defaults"),
     wrong("retention that cannot be", "UPDATE armillary.defaults SET retention_seconds = NULL", "AR003", "retention_seconds cannot be NULL", "between 0 and", detail="armillary.defaults"),
     wrong("a bulk guard of nothing", "UPDATE armillary.defaults SET bulk_minimum = 0", "AR003", "bulk_minimum cannot be 0", "between 1 and", detail="armillary.defaults"),
