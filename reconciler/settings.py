@@ -7,15 +7,18 @@ home. An unknown key in the file is an error.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+"""As Kubernetes writes quantities: `500m`, `2`, `16Gi`."""
 
 
 class KubernetesCluster(BaseModel):
@@ -41,6 +44,24 @@ class KubernetesCluster(BaseModel):
         default="", description="Host by which pods reach the databases; empty: the one the daemon uses."
     )
     user_id: int = Field(default=50000, ge=1, description="Whom containers run as.")
+    quota: dict[str, Quantity] = Field(
+        default_factory=dict,
+        description="What each deployment's namespace may take at most, as a ResourceQuota names it.",
+    )
+    container: dict[Literal["cpu", "memory"], Quantity] = Field(
+        default_factory=dict, description="What a container gets that asks for nothing itself."
+    )
+
+    @model_validator(mode="after")
+    def _require_pods_to_fit(self) -> Self:
+        """Under a quota of cpu or memory Kubernetes refuses every pod that says nothing of it."""
+        bounded = {name.rpartition(".")[2] for name in self.quota} & {"cpu", "memory"}
+        if missing := sorted(bounded - self.container.keys()):
+            raise ValueError(
+                f"under a quota of {' and '.join(missing)} each container must say how much it needs; "
+                f"add to the table container: {', '.join(missing)}"
+            )
+        return self
 
 
 class Settings(BaseSettings):

@@ -31,7 +31,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 _PORT_KEYS: Mapping[str, tuple[str, ...]] = {"Service": ("port", "protocol"), "": ("containerPort", "protocol")}
 _DEFAULTS = {"protocol": "TCP"}  # of a key that an entry does not say
 _SETS = frozenset({"finalizers", "accessModes"})
-_QUANTITIES = frozenset({"requests", "limits", "hard", "capacity"})
+_QUANTITIES = frozenset({"requests", "limits", "hard", "capacity", "default", "defaultRequest"})
 _SECRET = frozenset({"data", "stringData"})
 _WRITTEN_ONLY = frozenset({"stringData"})
 _ALONE = frozenset({"containers", "initContainers", "env", "volumes", "volumeMounts", "ports"})
@@ -39,7 +39,9 @@ _ATOMIC = frozenset(
     {"selector", "podSelector", "namespaceSelector", "nodeSelector", "secretKeyRef", "configMapKeyRef"}
 )
 """Maps that the API keeps as a whole (`x-kubernetes-map-type: atomic`): a key more is another value."""
-_WHOLE: Mapping[str, Path] = {"NetworkPolicy": ("spec",)}
+_WHOLE: Mapping[str, Path] = dict.fromkeys(
+    ("NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget"), ("spec",)
+)
 """Where a word more changes what ours say, and the server adds none but a protocol: who else may come in."""
 _CLOSED = frozenset(
     {

@@ -17,7 +17,7 @@ from drivers.kubernetes.body import Manifest
 from drivers.kubernetes.cache import LOOKED_AT, Cache
 from drivers.kubernetes.client import Client
 from drivers.kubernetes.kinds import RESOURCES
-from drivers.kubernetes.names import INSTALLATION, UNIT, Place, holder_of, is_ours, place_of, selector_of
+from drivers.kubernetes.names import UNIT, Place, holder_of, is_ours, place_of, selector_of
 from drivers.kubernetes.shelf import number_of
 from drivers.kubernetes.slim import POD, slim
 from drivers.kubernetes.translate import KINDS
@@ -144,14 +144,14 @@ async def standing(client: Client, place: Place) -> Manifest | None:
 
 
 async def strangers(client: Client, installation: str, namespace: str) -> list[str]:
-    """What is in a namespace and is not ours, nor made by Kubernetes itself, as `Kind/name`."""
+    """What is in a namespace and is not ours, whatever its labels say, nor made by Kubernetes, as `Kind/name`."""
     kinds = [kind for kind in (*KINDS, POD) if RESOURCES[kind].namespaced]
     lists = await asyncio.gather(*(client.pages(RESOURCES[kind], namespace=namespace) for kind in kinds))
     return sorted(
         f"{kind}/{one['metadata']['name']}"
         for kind, found in zip(kinds, lists, strict=True)
         for one in found.items
-        if (one["metadata"].get("labels") or {}).get(INSTALLATION) != installation
+        if holder_of({**one, "kind": kind}, installation) is None
         and not one["metadata"].get("ownerReferences")
         and (kind, one["metadata"]["name"]) not in _MADE_BY_KUBERNETES
     )

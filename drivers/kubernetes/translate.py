@@ -12,6 +12,7 @@ from typing import Any
 
 from drivers.addresses import port_of
 from drivers.base import Refused
+from drivers.kubernetes import bounds
 from drivers.kubernetes.body import Body
 from drivers.kubernetes.names import Place, namespace_of, ref_of
 from drivers.kubernetes.pods import (
@@ -35,10 +36,13 @@ KINDS = (
     "Namespace",
     "ServiceAccount",
     "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
     "ConfigMap",
     "Secret",
     "PersistentVolumeClaim",
     "Service",
+    "PodDisruptionBudget",
     "Deployment",
     "Job",
 )
@@ -80,7 +84,18 @@ def _environment(unit: Environment, site: Site, settings: Settings) -> tuple[Obj
     )
     inside = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": place.name}}}
     policy = {"spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [inside]}]}}
-    return (namespace, account, _object(unit, _at(site, "NetworkPolicy", "inside-only"), policy, site))
+    inside_only = _object(unit, _at(site, "NetworkPolicy", "inside-only"), policy, site)
+    return (namespace, account, inside_only, *_bounds(unit, site, settings))
+
+
+def _bounds(unit: Environment, site: Site, settings: Settings) -> tuple[Object, ...]:
+    """What the cluster's settings bound each deployment by."""
+    asked = {"ResourceQuota": bounds.quota(settings), "LimitRange": bounds.limit_range(settings)}
+    return tuple(
+        _object(unit, _at(site, kind, "deployment"), manifest, site)
+        for kind, manifest in asked.items()
+        if manifest
+    )
 
 
 def _config_map(unit: Files, site: Site, settings: Settings) -> Object:
@@ -122,7 +137,8 @@ def _process(unit: Process, site: Site, settings: Settings) -> tuple[Object, ...
         **({} if unit.replicas is None else {"replicas": unit.replicas}),
     }
     deployment = _object(unit, _at(site, "Deployment", unit.name), {"spec": spec}, site, frozen=chosen)
-    return (*_secret_environment(unit, site, settings), *_service(unit, chosen, site), deployment)
+    budget = _object(unit, _at(site, "PodDisruptionBudget", unit.name), bounds.disruption_budget(chosen), site)
+    return (*_secret_environment(unit, site, settings), *_service(unit, chosen, site), budget, deployment)
 
 
 def _service(unit: Process, chosen: Mapping[str, str], site: Site) -> tuple[Object, ...]:

@@ -44,8 +44,11 @@ UNITS = (
 )
 
 
+BOUNDED = ClusterSettings(quota={"requests.cpu": "8", "pods": "20"}, container={"cpu": "500m", "memory": "2Gi"})
+
+
 def objects() -> list[Object]:
-    return [one for unit in UNITS for one in translate(unit, SITE, ClusterSettings())]
+    return [one for unit in UNITS for one in translate(unit, SITE, BOUNDED)]
 
 
 APPLIED = {str(one.ref): manifest_of(one, OWNER, "here") for one in objects()}
