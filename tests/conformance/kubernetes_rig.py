@@ -74,8 +74,11 @@ class KubernetesRig(Rig):
     secrets = (_PASSWORD, base64.b64encode(_PASSWORD.encode()).decode())
     deadline_seconds = 60.0
 
-    def __init__(self, kubeconfig: Path, folder: Path, patience: Patience | None = None) -> None:
+    def __init__(
+        self, kubeconfig: Path, folder: Path, patience: Patience | None = None, timeout_seconds: float = 10.0
+    ) -> None:
         self.patience = patience
+        self.timeout_seconds = timeout_seconds
         number = f"{time.time_ns() % 10**9}-{next(_NUMBERS)}"
         self.hands = Hands(kubeconfig)
         self.installation = f"test-{number}"
@@ -98,7 +101,8 @@ class KubernetesRig(Rig):
         await self.relay.open()
         through = yaml.safe_load(self._kubeconfig.read_text())
         for cluster in through["clusters"]:
-            cluster["cluster"]["server"] = f"https://127.0.0.1:{self.relay.port}"
+            scheme = cluster["cluster"]["server"].partition("://")[0]
+            cluster["cluster"]["server"] = f"{scheme}://127.0.0.1:{self.relay.port}"
         (self._folder / "kubeconfig").write_text(yaml.safe_dump(through))
         self.driver = self.make_driver()
 
@@ -108,10 +112,14 @@ class KubernetesRig(Rig):
     def make_driver(self) -> Driver:
         access = by_kubeconfig(str(self._folder / "kubeconfig"))
         return KubernetesDriver(
-            client=Client(access, field_manager=manager_of(self.installation)),
+            client=Client(
+                access,
+                field_manager=manager_of(self.installation),
+                timeout_seconds=self.timeout_seconds,
+            ),
             cluster="east",
             installation=self.installation,
-            settings=ClusterSettings(),
+            settings=ClusterSettings(quota={"pods": "20", "requests.cpu": "8"}, container={"cpu": "100m"}),
             reveal=self.reveal,
             patience=self.patience,
         )
@@ -145,6 +153,13 @@ class KubernetesRig(Rig):
             "an open network": lambda: patch("NetworkPolicy", here, "inside-only", {"spec": {"ingress": [{}]}}),
             "a token for everybody": lambda: patch(
                 "ServiceAccount", here, "airflow", {"automountServiceAccountToken": True}
+            ),
+            "a larger quota": lambda: patch(
+                "ResourceQuota", here, "deployment", {"spec": {"hard": {"pods": "900"}}}
+            ),
+            "no bound for containers": lambda: remove("LimitRange", here, "deployment"),
+            "all pods at once": lambda: patch(
+                "PodDisruptionBudget", here, "scheduler", {"spec": {"maxUnavailable": 9}}
             ),
             "weaker pods": lambda: patch(
                 "Namespace",
@@ -203,7 +218,7 @@ def _units(password: SecretRef) -> tuple[AnyUnit, ...]:
 
 def _relay_to(kubeconfig: Path) -> Relay:
     server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    host, _, port = server.removeprefix("https://").partition(":")
+    host, _, port = server.partition("://")[2].partition(":")
     return Relay(host, int(port))
 
 
