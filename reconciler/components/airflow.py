@@ -66,17 +66,15 @@ def settings_files(spec: Spec) -> Mapping[str, Text]:
     return _settings_files(*_settings_key(spec))
 
 
-def _settings_key(spec: Spec) -> tuple[int, str, str, str]:
-    """All that those files depend on: generation, executor, DAGs folder, parallelism."""
-    usual = 4 if spec.executor == "LocalExecutor" else 32  # elsewhere it costs the scheduler no processes
-    parallelism = str(spec.components[SCHEDULER].settings.get("parallelism", usual))
-    return major_of(spec.airflow_version), spec.executor, spec.dags_folder, parallelism
+def _settings_key(spec: Spec) -> tuple[int, str, str]:
+    """All that those files depend on: generation, executor, DAGs folder."""
+    return major_of(spec.airflow_version), spec.executor, spec.dags_folder
 
 
-def _settings_files(major: int, executor: str, dags_folder: str, parallelism: str) -> Mapping[str, Text]:
+def _settings_files(major: int, executor: str, dags_folder: str) -> Mapping[str, Text]:
     generation = by_major(major)
     return {
-        "airflow.cfg": _config(generation, executor, dags_folder, parallelism),
+        "airflow.cfg": _config(generation, executor, dags_folder),
         "airflow_local_settings.py": text(generation.local_settings),
         "armillary_host.py": text(_HOST, AddressRef(SCHEDULER, "logs", "listen"), _NAMED),
     }
@@ -98,12 +96,12 @@ def _login_digest(password: SecretRef) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _settings_digest(major: int, executor: str, dags_folder: str, parallelism: str) -> str:
+def _settings_digest(major: int, executor: str, dags_folder: str) -> str:
     """Every process of a deployment asks for it, and fleets have few kinds of settings."""
-    return digest(_settings_files(major, executor, dags_folder, parallelism))
+    return digest(_settings_files(major, executor, dags_folder))
 
 
-def _config(generation: Generation, executor: str, dags_folder: str, parallelism: str) -> Text:
+def _config(generation: Generation, executor: str, dags_folder: str) -> Text:
     """`airflow.cfg`: what more than one process reads and is no secret."""
     api, listen = AddressRef(API_SERVER, "http"), AddressRef(API_SERVER, "http", "listen")
     lines: tuple[str | AddressRef | PathRef, ...] = (
@@ -113,7 +111,6 @@ def _config(generation: Generation, executor: str, dags_folder: str, parallelism
         f"dags_folder = {_escaped(dags_folder)}\n",
         "load_examples = False\n",
         "hostname_callable = armillary_host.name\n",
-        f"parallelism = {parallelism}\n",
         *generation.own_config(api, listen, PathRef(LOGIN, "passwords.json"), ADMIN),
         "\n\n[database]\nload_default_connections = False\n\n[logging]\nbase_log_folder = ",
         PathRef(LOGS),

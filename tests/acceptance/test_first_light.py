@@ -213,7 +213,7 @@ def _passes(world: World) -> float:
 def test_an_edited_file_is_drift_repaired_and_recorded(settled: World):
     config = settled.root / "settings" / "settings" / "airflow.cfg"
     before, event, pids = config.read_text(), settled.last_event(), settled.pids()
-    config.write_text(before.replace("parallelism = 4", "parallelism = 64"))
+    config.write_text(before.replace("load_examples = False", "load_examples = True"))
 
     until("the file to be repaired", lambda: config.read_text() == before, seconds=10)
     settled.settle()

@@ -111,7 +111,7 @@ def test_a_new_version_of_a_secret_variable_restarts_what_reads_it():
         ("triggerer", "capacity", 5, {"triggerer"}),
         ("dag-processor", "refresh_interval_seconds", 60, {"dag-processor"}),
         ("api-server", "workers", 2, {"api-server"}),
-        ("scheduler", "parallelism", 8, PROCESSES),  # stands in airflow.cfg, which all of them read
+        ("scheduler", "parallelism", 8, {"scheduler"}),
     ],
 )
 def test_a_setting_restarts_exactly_what_reads_it(component, key, value, expected):

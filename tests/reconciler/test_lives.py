@@ -105,10 +105,18 @@ STORIES = (
         """,
     ),
     (
-        "a setting that stands in airflow.cfg, which all read",
+        "a setting of one component",
         BORN.change(
             components={**components(), "scheduler": ComponentSpec(settings={"parallelism": 8})},
         ),
+        """
+        1   Update scheduler [generation]
+        so: Converged, Healthy
+        """,
+    ),
+    (
+        "the DAGs folder, which stands in airflow.cfg, which all read",
+        BORN.change(dags_folder="/srv/other"),
         """
         1   Update settings [generation]
             later Update api-server, scheduler, dag-processor, triggerer
