@@ -8,6 +8,7 @@ pace that spares a cluster (20 writes a second) is lifted: this world takes no t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import structlog
 
 from benchmarks.floor import percentile
 from benchmarks.sql_fleet import database as new_database
+from cli import garbage
 from drivers.simulation.driver import SimulationDriver
 from drivers.simulation.world import World
 from model.objects import Site
@@ -89,6 +91,8 @@ async def _measured(url: str) -> dict[str, object]:
     database = await connect(url, application_name="armillary-daemon")
     with tempfile.TemporaryDirectory() as home:
         daemon, store = _daemon(url, Path(home), world, database, stop)
+        paced = contextlib.ExitStack()
+        paced.enter_context(garbage.paced())
         running = asyncio.create_task(daemon.run(stop))
         try:
             await _converged(database)
@@ -99,6 +103,7 @@ async def _measured(url: str) -> dict[str, object]:
             sealed = await asyncio.to_thread(_sealed, url)
         finally:
             stop.set()
+            paced.close()
             await asyncio.wait({running}, timeout=30.0)
             await store.close()
             await database.close()

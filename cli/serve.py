@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.context import Context
-from cli import installation, ports, store
+from cli import garbage, installation, ports, store
 from cli.clusters import LOCAL, drivers_of
 from cli.errors import Refused
 from cli.home import Home
@@ -120,6 +120,7 @@ async def _run(settings: Settings, stop: asyncio.Event, stack: AsyncExitStack) -
     context = _context(database, secrets, daemon, local)
     await stack.enter_async_context(_listening(home, settings, context))
     log.info("daemon started", home=str(home.path), host=settings.host, port=settings.port)
+    stack.enter_context(garbage.paced())
     await daemon.run(stop)
 
 

@@ -87,6 +87,10 @@ class Database:
 
         return await self.write(work)
 
+    async def put_value(self, statement: LiteralString, parameters: Parameters | None = None) -> Any:
+        """The same of a statement that may be carried out twice: in one round trip, and again when that fails."""
+        return await self.read_value(statement, parameters)
+
     async def close(self) -> None:
         """Close every connection."""
         await self.pool.close()

@@ -50,7 +50,7 @@ class Store:
         """
         if not objects and not begun:
             return
-        fenced = await self._database.write_value(
+        fenced = await self._database.put_value(
             "SELECT core.intend(%(owner)s, %(epoch)s, %(objects)s::jsonb, %(begun)s::jsonb)->>'fenced'",
             {
                 "owner": str(owner),
