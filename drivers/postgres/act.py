@@ -98,6 +98,8 @@ class Hands:
         if row is not None and mark is not None and mark.digest == wanted.digest and not role_drift(row, mark):
             return
         secret = roles.verifier(scene.connection, body.name, await self.reveal(body.password))
+        if row is None and body.database in scene.catalog.databases:
+            await roles.end_left_over_sessions(scene.connection, body.database)
         about = {"database": body.database, "password_hash": roles.hash_of(secret)}
         await roles.put_role(
             scene.connection, body.name, row, secret, scene.claim.mark(wanted.ref, wanted.digest, about)

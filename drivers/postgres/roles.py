@@ -16,6 +16,11 @@ _GRANTORS_SINCE = 160000  # before PostgreSQL 16 a membership had no grantor of 
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY(%s) AND pid <> pg_backend_pid()
 """
+_END_LEFT_OVER = """
+SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+ WHERE a.datname = %s AND a.usesysid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.usesysid)
+   AND pg_has_role('pg_signal_backend', 'USAGE')
+"""
 _OPTIONS = {
     "superuser": "NOSUPERUSER",
     "createrole": "NOCREATEROLE",
@@ -83,6 +88,15 @@ async def delete_role(server: Server, connection: Connection, row: RoleRow, data
             await within.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(role, heir))
             await within.execute(sql.SQL("DROP OWNED BY {}").format(role))
     await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
+
+
+async def end_left_over_sessions(connection: Connection, database: str) -> None:
+    """End a database's sessions of roles that were dropped meanwhile; a role of that name made again is another.
+
+    They may do nothing any more, yet are not broken either: Airflow keeps them in its pool and fails with each.
+    Who is neither superuser nor in pg_signal_backend may end nobody's; then Airflow fails until it is restarted.
+    """
+    await connection.execute(_END_LEFT_OVER, (database,))
 
 
 async def end_sessions(connection: Connection, roles: tuple[str, ...]) -> None:

@@ -223,7 +223,9 @@ def test_an_edited_file_is_drift_repaired_and_recorded(settled: World):
     assert settled.pids() == pids
 
 
-def test_a_dropped_role_is_drift_repaired_and_recorded(settled: World):
+def test_a_dropped_role_is_drift_repaired_and_recorded(settled: World, slow_dag):
+    settled.sql("UPDATE armillary.deployments SET dags_folder = %s", slow_dag)
+    settled.settle()
     event, url = settled.last_event(), urlsplit(store.url_of(settled.home))
     database = url._replace(path="/demo-hello").geturl()
     with psycopg.connect(database, autocommit=True) as connection:

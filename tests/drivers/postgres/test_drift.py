@@ -1,5 +1,6 @@
 """Changes behind our back: each is seen, told in a sentence, and repaired; nothing else is."""
 
+import psycopg
 import pytest
 
 from model.names import Ref
@@ -114,6 +115,22 @@ async def test_a_dropped_role_comes_back_with_what_it_owned_and_might_do(world: 
         assert user.execute("SELECT state FROM job").fetchall() == [("kept",)]
     with world.logged_in(as_owner=True) as owner:
         owner.execute("ALTER TABLE job ADD note text")
+
+
+async def test_sessions_of_a_dropped_role_are_ended_since_they_may_do_nothing_any_more(world: World):
+    await made(world)
+    with world.logged_in() as left_over:
+        world.inside("DROP OWNED BY {user}")
+        world.do("DROP ROLE {user}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            left_over.execute("SELECT state FROM job")
+
+        await world.repair()
+
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            left_over.execute("SELECT state FROM job")
+    with world.logged_in() as user:
+        assert user.execute("SELECT state FROM job").fetchall() == [("kept",)]
 
 
 async def test_a_dropped_schema_is_made_again(world: World):

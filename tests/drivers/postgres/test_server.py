@@ -152,6 +152,12 @@ async def test_createrole_and_createdb_are_enough_for_everything(world: World):
         await world.repair()
         assert await world.drift() == []
 
+        with world.logged_in():  # which only pg_signal_backend could end
+            world.inside("DROP OWNED BY {user}")
+            world.do("DROP ROLE {user}")
+            await world.repair()
+            assert await world.drift() == []
+
         await world.delete_all()
         assert (await world.observe()).seen == {}
 
